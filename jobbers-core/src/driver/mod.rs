@@ -1,0 +1,28 @@
+//! The seam: what a driver implements, and the plain types that cross it.
+//!
+//! The queue delivers, the store decides: a queue carries ids and may deliver one twice, late or out of order; every race is settled by
+//! one compare-and-set in the store. A driver has no clock and no policy, and never decodes a record's parts.
+//!
+//! All three traits take slices and are object safe. Expected outcomes are values; an [`Error`](crate::Error) means trouble and says
+//! whether the call may have been applied. Calls that compare times take `now`.
+
+mod apply;
+mod backend;
+mod capability;
+mod commit;
+mod document;
+mod instrument;
+mod limiter;
+mod queue;
+mod store;
+mod take;
+
+pub use apply::{Applied, Write, apply};
+pub use backend::{Backend, BackendParts, Open};
+pub use capability::{Capabilities, Capability, Dispatch};
+pub use commit::{COMMIT_BYTES_MAX, COMMIT_OPS_MAX, CALL_JOBS_MAX, Claim, Commit, Op, Verdict};
+pub use document::{Doc, DocKey, DocKind, DocVerdict, DocVersion, DocWrite};
+pub use limiter::{Acquire, Bounds, Decision, HAND_OVER_HOLD, Holder, LimitChange, Mode, Rate, RateLimiter, Turns, WAITERS_COUNT_MAX};
+pub use queue::{Delivery, Place, Pull, Pulled, Queue, Receipt};
+pub use store::{Count, Cursor, Due, Filter, Listing, Page, Scanned, StateStore};
+pub use take::{Take, TakeRequest, Taken};
