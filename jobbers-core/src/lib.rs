@@ -1,11 +1,11 @@
 //! Core of Jobbers.
 
-pub mod id;
-pub mod time;
-pub mod error;
-pub mod record;
-pub mod policy;
 pub mod driver;
+pub mod error;
+pub mod id;
+pub mod policy;
+pub mod record;
+pub mod time;
 
 pub use error::{Error, ErrorKind, Result};
 pub use id::{Ids, JobId, LimitName, Namespace, QueueName, RunId, SmallText, TaskName, WorkerId};

@@ -22,8 +22,14 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Capability; 6] =
-        [Capability::Durable, Capability::MultiProcess, Capability::AtomicDispatch, Capability::Priority, Capability::Fifo, Capability::List];
+    pub const ALL: [Capability; 6] = [
+        Capability::Durable,
+        Capability::MultiProcess,
+        Capability::AtomicDispatch,
+        Capability::Priority,
+        Capability::Fifo,
+        Capability::List,
+    ];
 
     /// The capability's name, as reports show it.
     pub const fn as_str(self) -> &'static str {

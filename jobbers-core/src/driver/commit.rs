@@ -127,7 +127,12 @@ impl Op {
         match self {
             Op::Insert { record, .. } => record.part_bytes(),
             Op::Update { record, changed, .. } => {
-                let parts = [(Parts::SPEC, &record.spec), (Parts::TRAIL, &record.trail), (Parts::PROGRESS, &record.progress), (Parts::OUTPUT, &record.output)];
+                let parts = [
+                    (Parts::SPEC, &record.spec),
+                    (Parts::TRAIL, &record.trail),
+                    (Parts::PROGRESS, &record.progress),
+                    (Parts::OUTPUT, &record.output),
+                ];
                 parts.iter().filter(|(part, _)| changed.has(*part)).map(|(_, bytes)| bytes.len()).sum()
             }
             Op::Beat { progress, .. } => progress.as_ref().map_or(0, Bytes::len),

@@ -20,7 +20,7 @@ mod take;
 pub use apply::{Applied, Write, apply};
 pub use backend::{Backend, BackendParts, Open};
 pub use capability::{Capabilities, Capability, Dispatch};
-pub use commit::{COMMIT_BYTES_MAX, COMMIT_OPS_MAX, CALL_JOBS_MAX, Claim, Commit, Op, Verdict};
+pub use commit::{CALL_JOBS_MAX, COMMIT_BYTES_MAX, COMMIT_OPS_MAX, Claim, Commit, Op, Verdict};
 pub use document::{Doc, DocKey, DocKind, DocVerdict, DocVersion, DocWrite};
 pub use limiter::{Acquire, Bounds, Decision, HAND_OVER_HOLD, Holder, LimitChange, Mode, Rate, RateLimiter, Turns, WAITERS_COUNT_MAX};
 pub use queue::{Delivery, Place, Pull, Pulled, Queue, Receipt};

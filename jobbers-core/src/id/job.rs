@@ -11,7 +11,11 @@ use crate::time::Timestamp;
 
 fn parse_ulid(what: &'static str, text: &str) -> Result<u128> {
     let bad = |why: &str| {
-        Error::new(ErrorKind::Invalid, format!("parse a {what}"), format!("{text:?} {why}; a {what} is a ULID: 26 characters of Crockford's base 32"))
+        Error::new(
+            ErrorKind::Invalid,
+            format!("parse a {what}"),
+            format!("{text:?} {why}; a {what} is a ULID: 26 characters of Crockford's base 32"),
+        )
     };
     let ulid = Ulid::from_string(text).map_err(|_| bad("is no ULID"))?;
     // The decoder accepts a first digit above 7 and wraps, and lower case and look-alikes: two texts must not name one id.
@@ -163,7 +167,13 @@ impl FromStr for JobId {
         let Some((run, step)) = text.split_once('-') else {
             return Ok(JobId::from(text.parse::<RunId>()?));
         };
-        let bad = || Error::new(ErrorKind::Invalid, "parse a job id", format!("{text:?} ends in no step number; write 01J… for step 0, 01J…-17 for step 17"));
+        let bad = || {
+            Error::new(
+                ErrorKind::Invalid,
+                "parse a job id",
+                format!("{text:?} ends in no step number; write 01J… for step 0, 01J…-17 for step 17"),
+            )
+        };
         let number: u32 = step.parse().map_err(|_| bad())?;
         if number == 0 || number.to_string() != step {
             return Err(bad());
@@ -212,10 +222,23 @@ mod tests {
 
     #[test]
     fn a_text_that_does_not_read_back_as_itself_is_refused() {
-        for text in ["8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "01arz3ndektsv4rrffq69g5fav", "01ARZ3NDEKTSV4RRFFQ69G5FA", "01ARZ3NDEKTSV4RRFFQ69G5FAVV", "", "O1ARZ3NDEKTSV4RRFFQ69G5FAV", "é"] {
+        for text in [
+            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "01arz3ndektsv4rrffq69g5fav",
+            "01ARZ3NDEKTSV4RRFFQ69G5FA",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAVV",
+            "",
+            "O1ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "é",
+        ] {
             assert!(text.parse::<RunId>().is_err(), "{text}");
         }
-        for text in ["01ARZ3NDEKTSV4RRFFQ69G5FAV-0", "01ARZ3NDEKTSV4RRFFQ69G5FAV-01", "01ARZ3NDEKTSV4RRFFQ69G5FAV-4294967296", "01ARZ3NDEKTSV4RRFFQ69G5FAV-"] {
+        for text in [
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV-0",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV-01",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV-4294967296",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV-",
+        ] {
             assert!(text.parse::<JobId>().is_err(), "{text}");
         }
     }

@@ -4,4 +4,4 @@ mod job;
 mod name;
 
 pub use job::{Ids, JobId, RunId, WorkerId};
-pub use name::{LimitName, Namespace, QueueName, SmallText, TaskName, SMALL_TEXT_BYTES_MAX};
+pub use name::{LimitName, Namespace, QueueName, SMALL_TEXT_BYTES_MAX, SmallText, TaskName};

@@ -179,7 +179,9 @@ mod tests {
 
     #[test]
     fn delays_grow_as_their_backoff_says_and_stop_at_the_cap() {
-        let delays = |retry: Retry| (1..=4).map(|n| retry.clone().jitter(Jitter::None).cap(3 * SECOND).delay(n, 0).unwrap().as_secs()).collect::<Vec<_>>();
+        let delays = |retry: Retry| {
+            (1..=4).map(|n| retry.clone().jitter(Jitter::None).cap(3 * SECOND).delay(n, 0).unwrap().as_secs()).collect::<Vec<_>>()
+        };
         assert_eq!(delays(Retry::constant(SECOND)), [1, 1, 1, 1]);
         assert_eq!(delays(Retry::linear(SECOND)), [1, 2, 3, 3]);
         assert_eq!(delays(Retry::exponential(SECOND)), [1, 2, 3, 3]);

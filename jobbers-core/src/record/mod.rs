@@ -7,13 +7,13 @@ mod spec;
 mod state;
 mod trail;
 
-pub use self::bytes::{Unknown, Versioned, decode_versioned, digest, encode_versioned};
 pub(crate) use self::bytes::{Field, coded, tagged, written};
+pub use self::bytes::{Unknown, Versioned, decode_versioned, digest, encode_versioned};
 pub use head::{Head, LimitKey, Priority, ReadyWhen, Revision, Stop};
 pub use progress::Progress;
 pub use spec::{Edge, MapPlan, Rule, Span, Spec, Template, TracePair};
 pub use state::{JobState, Outcome};
-pub use trail::{AttemptEnd, Cause, Trail, PastAttempt, TRAIL_ATTEMPTS_MAX};
+pub use trail::{AttemptEnd, Cause, PastAttempt, TRAIL_ATTEMPTS_MAX, Trail};
 
 use ::bytes::Bytes;
 

@@ -78,9 +78,11 @@ impl Sub<Duration> for Timestamp {
 impl fmt::Display for Timestamp {
     /// RFC 3339, in UTC.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As a civil time, since an instant of that library ends a day before 9999 does.
         let millis = i64::try_from(self.0).expect("at most the year 9999");
-        let at = jiff::Timestamp::from_millisecond(millis).map_err(|_| fmt::Error)?;
-        fmt::Display::fmt(&at, f)
+        let since = jiff::SignedDuration::from_millis(millis);
+        let at = jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0).checked_add(since).map_err(|_| fmt::Error)?;
+        write!(f, "{at}Z")
     }
 }
 
@@ -96,7 +98,8 @@ impl FromStr for Timestamp {
     /// Reads RFC 3339 with a zone.
     fn from_str(text: &str) -> Result<Timestamp> {
         let at: jiff::Timestamp = text.parse().map_err(|error: jiff::Error| {
-            Error::new(ErrorKind::Invalid, "read a time", format!("{text:?} is no RFC 3339 time with a zone, as 2026-11-24T08:00:00Z")).with_source(error)
+            Error::new(ErrorKind::Invalid, "read a time", format!("{text:?} is no RFC 3339 time with a zone, as 2026-11-24T08:00:00Z"))
+                .with_source(error)
         })?;
         Timestamp::from_millis(at.as_millisecond())
     }
