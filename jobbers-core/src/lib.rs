@@ -3,6 +3,7 @@
 pub mod driver;
 pub mod error;
 pub mod id;
+pub mod machine;
 pub mod policy;
 pub mod record;
 pub mod time;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::record::{Unknown, coded, tagged};
+use crate::record::coded;
 
 /// When to try again, and when to give up.
 ///
@@ -14,7 +14,7 @@ use crate::record::{Unknown, coded, tagged};
 /// assert_eq!(retry.delay(4, 0), Some(Duration::from_secs(8)));
 /// assert_eq!(retry.delay(5, 0), None);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
     /// How the delay grows.
     pub backoff: Backoff,
@@ -28,68 +28,67 @@ pub struct Retry {
     pub failures_max: u32,
     /// The loss of a worker that ends the job; 0 counts as 1.
     pub losses_max: u32,
-    /// Fields of a newer version.
-    pub unknown: Unknown,
 }
-tagged!(Retry { 1 => backoff, 2 => base, 3 => cap, 4 => jitter, 5 => failures_max, 6 => losses_max });
 
 impl Default for Retry {
-    /// 5 failures, exponential from 1 s to 10 min with full jitter; 3 losses.
+    /// [`Retry::DEFAULT`].
     fn default() -> Retry {
-        Retry {
-            backoff: Backoff::Exponential,
-            base: Duration::from_secs(1),
-            cap: Duration::from_secs(600),
-            jitter: Jitter::Full,
-            failures_max: 5,
-            losses_max: 3,
-            unknown: Unknown::default(),
-        }
+        Retry::DEFAULT
     }
 }
 
 impl Retry {
+    /// 5 failures, exponential from 1 s to 10 min with full jitter; 3 losses.
+    pub const DEFAULT: Retry = Retry {
+        backoff: Backoff::Exponential,
+        base: Duration::from_secs(1),
+        cap: Duration::from_secs(600),
+        jitter: Jitter::Full,
+        failures_max: 5,
+        losses_max: 3,
+    };
+
     /// Never: the first failure ends the job.
-    pub fn none() -> Retry {
-        Retry { failures_max: 1, ..Retry::default() }
+    pub const fn none() -> Retry {
+        Retry { failures_max: 1, ..Retry::DEFAULT }
     }
 
     /// After `delay`, each time, with full jitter.
-    pub fn constant(delay: Duration) -> Retry {
-        Retry { backoff: Backoff::Constant, base: delay, ..Retry::default() }
+    pub const fn constant(delay: Duration) -> Retry {
+        Retry { backoff: Backoff::Constant, base: delay, ..Retry::DEFAULT }
     }
 
     /// After `base`, 2 `base`, 3 `base`, … with full jitter.
-    pub fn linear(base: Duration) -> Retry {
-        Retry { backoff: Backoff::Linear, base, ..Retry::default() }
+    pub const fn linear(base: Duration) -> Retry {
+        Retry { backoff: Backoff::Linear, base, ..Retry::DEFAULT }
     }
 
     /// After `base`, 2 `base`, 4 `base`, … with full jitter.
-    pub fn exponential(base: Duration) -> Retry {
-        Retry { backoff: Backoff::Exponential, base, ..Retry::default() }
+    pub const fn exponential(base: Duration) -> Retry {
+        Retry { backoff: Backoff::Exponential, base, ..Retry::DEFAULT }
     }
 
     /// Sets the longest delay; 10 min by default.
     #[must_use]
-    pub fn cap(self, cap: Duration) -> Retry {
+    pub const fn cap(self, cap: Duration) -> Retry {
         Retry { cap, ..self }
     }
 
     /// Sets how the delay is spread; full by default.
     #[must_use]
-    pub fn jitter(self, jitter: Jitter) -> Retry {
+    pub const fn jitter(self, jitter: Jitter) -> Retry {
         Retry { jitter, ..self }
     }
 
     /// Sets the failure that ends the job; 5 by default.
     #[must_use]
-    pub fn failures_max(self, failures_max: u32) -> Retry {
+    pub const fn failures_max(self, failures_max: u32) -> Retry {
         Retry { failures_max, ..self }
     }
 
     /// Sets the loss of a worker that ends the job; 3 by default.
     #[must_use]
-    pub fn losses_max(self, losses_max: u32) -> Retry {
+    pub const fn losses_max(self, losses_max: u32) -> Retry {
         Retry { losses_max, ..self }
     }
 
@@ -179,9 +178,8 @@ mod tests {
 
     #[test]
     fn delays_grow_as_their_backoff_says_and_stop_at_the_cap() {
-        let delays = |retry: Retry| {
-            (1..=4).map(|n| retry.clone().jitter(Jitter::None).cap(3 * SECOND).delay(n, 0).unwrap().as_secs()).collect::<Vec<_>>()
-        };
+        let delays =
+            |retry: Retry| (1..=4).map(|n| retry.jitter(Jitter::None).cap(3 * SECOND).delay(n, 0).unwrap().as_secs()).collect::<Vec<_>>();
         assert_eq!(delays(Retry::constant(SECOND)), [1, 1, 1, 1]);
         assert_eq!(delays(Retry::linear(SECOND)), [1, 2, 3, 3]);
         assert_eq!(delays(Retry::exponential(SECOND)), [1, 2, 3, 3]);

@@ -99,18 +99,18 @@ pub trait Versioned: Field {
     const WHAT: &'static str;
 }
 
-/// Implements [`Field`] for a struct: one integer key a field, fields at their default left out.
+/// Implements [`Field`] for a struct: one integer key a field (or a field of a field), fields at their default left out.
 macro_rules! tagged {
-    ($type:ident { $($key:literal => $field:ident),* $(,)? }) => {
+    ($type:ident { $($key:literal => $field:ident $(. $sub:ident)*),* $(,)? }) => {
         impl $crate::record::Field for $type {
             fn write(&self, to: &mut minicbor::Encoder<Vec<u8>>) {
                 let plain = $type::default();
                 let mut fields = self.unknown.len();
-                $(fields += u64::from(self.$field != plain.$field);)*
+                $(fields += u64::from(self.$field $(.$sub)* != plain.$field $(.$sub)*);)*
                 $crate::record::written(to.map(fields));
-                $(if self.$field != plain.$field {
+                $(if self.$field $(.$sub)* != plain.$field $(.$sub)* {
                     $crate::record::written(to.u32($key));
-                    $crate::record::Field::write(&self.$field, to);
+                    $crate::record::Field::write(&self.$field $(.$sub)*, to);
                 })*
                 self.unknown.write(to);
             }
@@ -120,7 +120,7 @@ macro_rules! tagged {
                 let fields = from.map()?.ok_or_else(|| minicbor::decode::Error::message("a map without a length"))?;
                 for _ in 0..fields {
                     match from.u32()? {
-                        $($key => value.$field = $crate::record::Field::read(from)?,)*
+                        $($key => value.$field $(.$sub)* = $crate::record::Field::read(from)?,)*
                         key => value.unknown.keep(key, from)?,
                     }
                 }

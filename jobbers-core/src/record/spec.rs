@@ -47,8 +47,9 @@ pub struct Spec {
     pub unknown: Unknown,
 }
 tagged!(Spec {
-    1 => parameters, 2 => content_type, 3 => digest, 4 => retry, 5 => attempt_timeout, 6 => heartbeat_every, 7 => on_stop, 8 => deadline,
+    1 => parameters, 2 => content_type, 3 => digest, 4 => retry.backoff, 5 => attempt_timeout, 6 => heartbeat_every, 7 => on_stop, 8 => deadline,
     9 => expires_at, 10 => edges, 11 => parents, 12 => rule, 13 => next_step, 14 => trace, 15 => map,
+    16 => retry.base, 17 => retry.cap, 18 => retry.jitter, 19 => retry.failures_max, 20 => retry.losses_max,
 });
 
 impl Versioned for Spec {
@@ -156,4 +157,5 @@ pub struct Template {
     /// Fields of a newer version.
     pub unknown: Unknown,
 }
-tagged!(Template { 1 => task, 2 => version, 3 => queue, 4 => priority, 5 => retry, 6 => attempt_timeout, 7 => heartbeat_every, 8 => on_stop });
+tagged!(Template { 1 => task, 2 => version, 3 => queue, 4 => priority, 5 => retry.backoff, 6 => attempt_timeout, 7 => heartbeat_every, 8 => on_stop,
+    9 => retry.base, 10 => retry.cap, 11 => retry.jitter, 12 => retry.failures_max, 13 => retry.losses_max });
