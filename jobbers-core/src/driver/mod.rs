@@ -17,7 +17,7 @@ mod queue;
 mod store;
 mod take;
 
-pub use apply::{Applied, Write, apply};
+pub use apply::{Applied, Write, apply, claimed};
 pub use backend::{Backend, BackendParts, Open};
 pub use capability::{Capabilities, Capability, Dispatch};
 pub use commit::{CALL_JOBS_MAX, COMMIT_BYTES_MAX, COMMIT_OPS_MAX, Claim, Commit, Op, Verdict};

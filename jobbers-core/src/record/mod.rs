@@ -27,7 +27,7 @@ pub const TRAIL_BYTES_MAX: usize = 16 * 1024;
 pub const LIMITS_COUNT_MAX: usize = 8;
 
 /// All that is stored of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
     /// All that a driver may look at.
     pub head: Head,
