@@ -31,7 +31,8 @@ pub const LIMITS_COUNT_MAX: usize = 8;
 pub struct Record {
     /// All that a driver may look at.
     pub head: Head,
-    /// What was submitted ([`Spec`]). Replaced only before the first claim, or by a map.
+    /// What was submitted ([`Spec`]). Replaced only before the first claim, by a map, and by a retry by hand that lifts a
+    /// deadline.
     pub spec: Bytes,
     /// Counters, and the attempts that ended ([`Trail`]).
     pub trail: Bytes,

@@ -39,6 +39,8 @@ pub struct Spec {
     pub rule: Rule,
     /// The first number for a step that the handler adds.
     pub next_step: u32,
+    /// How many numbers from there on are this job's to give away: to its follow-ups, and to theirs.
+    pub step_room: u32,
     /// The trace context of the submit: name and value.
     pub trace: Vec<TracePair>,
     /// For a map: what it spreads, and how far it is.
@@ -50,6 +52,7 @@ tagged!(Spec {
     1 => parameters, 2 => content_type, 3 => digest, 4 => retry.backoff, 5 => attempt_timeout, 6 => heartbeat_every, 7 => on_stop, 8 => deadline,
     9 => expires_at, 10 => edges, 11 => parents, 12 => rule, 13 => next_step, 14 => trace, 15 => map,
     16 => retry.base, 17 => retry.cap, 18 => retry.jitter, 19 => retry.failures_max, 20 => retry.losses_max,
+    21 => step_room,
 });
 
 impl Versioned for Spec {
