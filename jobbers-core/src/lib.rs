@@ -1,11 +1,13 @@
 //! Core of Jobbers.
 
+pub mod client;
 pub mod driver;
 pub mod error;
 pub mod id;
 pub mod machine;
 pub mod policy;
 pub mod record;
+pub mod task;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,282 @@
+//! The task that gathers commits, sends them, and sends them again.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::settle::{Judged, judge, rings};
+use super::{GATHERED_BYTES_MAX, Patience, Settled};
+use crate::driver::{Backend, CALL_JOBS_MAX, Commit, Delivery, Op, Verdict};
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::JobId;
+
+/// The pause before the first resend; it doubles with each.
+const PAUSE_FIRST: Duration = Duration::from_millis(20);
+/// The longest pause: a store that is back is noticed within that time.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long answers wait for a foreign queue's push.
+const PUSH_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Pushes under way: more would only pile up behind a queue that hangs.
+const PUSHES_COUNT_MAX: usize = 16;
+/// Commits that wait to be sent again before new ones are let in: an outage is felt by callers, and does not fill the memory.
+const LATER_COUNT_MAX: usize = 4 * CALL_JOBS_MAX;
+
+/// One caller's commit.
+#[derive(Debug)]
+pub(super) struct Call {
+    commit: Commit,
+    wait: Wait,
+}
+
+/// Who waits for it, and what is known so far.
+#[derive(Debug)]
+struct Wait {
+    patience: Patience,
+    reply: oneshot::Sender<Result<Settled>>,
+    tries: u32,
+    /// A try may have been applied.
+    doubt: bool,
+}
+
+impl Call {
+    pub(super) fn new(commit: Commit, patience: Patience, reply: oneshot::Sender<Result<Settled>>) -> Call {
+        Call { commit, wait: Wait { patience, reply, tries: 0, doubt: false } }
+    }
+}
+
+impl Wait {
+    fn answer(self, result: Result<Settled>) {
+        // A caller that has gone needs no answer.
+        let _ = self.reply.send(result.map_err(|error| if self.doubt { error.with_outcome_unknown() } else { error }));
+    }
+}
+
+pub(super) struct Gatherer {
+    backend: Backend,
+    calls: mpsc::Receiver<Call>,
+    next: VecDeque<Call>,
+    later: Vec<(Instant, Call)>,
+    pushes: JoinSet<()>,
+}
+
+impl Gatherer {
+    pub(super) fn new(backend: Backend, calls: mpsc::Receiver<Call>) -> Gatherer {
+        Gatherer { backend, calls, next: VecDeque::new(), later: Vec::new(), pushes: JoinSet::new() }
+    }
+
+    pub(super) async fn run(mut self) {
+        while self.fill().await {
+            let batch = take_batch(&mut self.next);
+            if !batch.is_empty() {
+                self.send(batch).await;
+            }
+        }
+        while self.pushes.join_next().await.is_some() {}
+    }
+
+    /// Waits until there is something to send; answers false once nobody can bring more.
+    async fn fill(&mut self) -> bool {
+        loop {
+            let now = Instant::now();
+            let due = self.later.extract_if(.., |(at, call)| *at <= now || call.wait.reply.is_closed());
+            self.next.extend(due.map(|(_, call)| call));
+            while self.next.len() < CALL_JOBS_MAX && self.later.len() < LATER_COUNT_MAX {
+                let Ok(call) = self.calls.try_recv() else { break };
+                self.next.push_back(call);
+            }
+            if !self.next.is_empty() {
+                return true;
+            }
+            let ended = self.calls.is_closed() && self.calls.is_empty();
+            if ended && self.later.is_empty() {
+                return false;
+            }
+            self.wait(!ended && self.later.len() < LATER_COUNT_MAX).await;
+        }
+    }
+
+    /// Waits for a call (if `open`), for the time of the next resend, or for a push that has ended.
+    async fn wait(&mut self, open: bool) {
+        let resend = self.later.iter().map(|(at, _)| *at).min();
+        tokio::select! {
+            call = self.calls.recv(), if open => self.next.extend(call),
+            () = sleep_until(resend.unwrap_or_else(Instant::now)), if resend.is_some() => {}
+            Some(_) = self.pushes.join_next() => {}
+            else => {}
+        }
+    }
+
+    async fn send(&mut self, batch: Vec<Call>) {
+        let (commits, waits): (Vec<Commit>, Vec<Wait>) = batch.into_iter().map(|call| (call.commit, call.wait)).unzip();
+        let mut answers = self.backend.store().commit(&commits).await.into_iter();
+        let jitter = self.backend.draws().number();
+        let (mut ready, mut pushed, mut rung) = (Vec::new(), Vec::new(), false);
+        for (commit, wait) in commits.into_iter().zip(waits) {
+            match judge(&commit, wait.doubt, answers.next().unwrap_or_else(|| Err(no_answer(&commit))), self.backend.dispatch()) {
+                Judged::Done { settled, ready: deliveries } => {
+                    rung |= !matches!(settled, Settled::Conflict { .. }) && rings(&commit);
+                    if deliveries.is_empty() {
+                        wait.answer(Ok(settled));
+                    } else {
+                        ready.extend(deliveries);
+                        pushed.push((wait, settled));
+                    }
+                }
+                Judged::Again(error) => self.send_later(Call { commit, wait }, error, jitter),
+                Judged::Failed(error) => wait.answer(Err(error)),
+            }
+        }
+        if rung {
+            self.backend.bell().notify_waiters();
+        }
+        if !ready.is_empty() {
+            self.push(ready, pushed).await;
+        }
+    }
+
+    fn send_later(&mut self, mut call: Call, error: Error, jitter: u64) {
+        call.wait.tries = call.wait.tries.saturating_add(1);
+        call.wait.doubt |= error.outcome_unknown();
+        let at = Instant::now() + pause(call.wait.tries, jitter);
+        if !call.wait.patience.covers(at) {
+            return call.wait.answer(Err(error));
+        }
+        if call.wait.tries.is_power_of_two() {
+            tracing::warn!(run = %call.commit.run, tries = call.wait.tries, %error, "a commit is sent again");
+        }
+        self.later.push((at, call));
+    }
+
+    /// Pushes in a task of its own, so that a slow queue does not hold up the store.
+    async fn push(&mut self, ready: Vec<Delivery>, pushed: Vec<(Wait, Settled)>) {
+        while self.pushes.len() >= PUSHES_COUNT_MAX {
+            self.pushes.join_next().await;
+        }
+        let queue = self.backend.queue().clone();
+        self.pushes.spawn(async move {
+            let push = async {
+                for deliveries in ready.chunks(CALL_JOBS_MAX) {
+                    queue.push(deliveries).await?;
+                }
+                Ok::<(), Error>(())
+            };
+            match timeout(PUSH_WAIT_MAX, push).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, jobs = ready.len(), "push failed; their timers push them again"),
+                Err(_) => tracing::warn!(jobs = ready.len(), "push took too long; their timers push them again"),
+            }
+            pushed.into_iter().for_each(|(wait, settled)| wait.answer(Ok(settled)));
+        });
+    }
+}
+
+/// Takes from the front what one store call may carry; what shares an id with it waits for the next.
+fn take_batch(next: &mut VecDeque<Call>) -> Vec<Call> {
+    let (mut batch, mut left) = (Vec::new(), VecDeque::new());
+    let (mut jobs, mut bytes) = (0, 0);
+    // Whether every operation on that id is a Release: those may meet in one call.
+    let mut ids: HashMap<JobId, bool> = HashMap::new();
+    while let Some(call) = next.pop_front() {
+        if call.wait.reply.is_closed() {
+            continue;
+        }
+        let ops = &call.commit.ops;
+        let more_jobs = ops.iter().filter(|op| !is_release(op)).count();
+        let more_bytes: usize = ops.iter().map(Op::part_bytes).sum();
+        if !batch.is_empty() && (jobs + more_jobs > CALL_JOBS_MAX || bytes + more_bytes > GATHERED_BYTES_MAX) {
+            left.push_back(call);
+            break;
+        }
+        if ops.iter().any(|op| ids.get(&op.id()).is_some_and(|releases| !(*releases && is_release(op)))) {
+            left.push_back(call);
+            continue;
+        }
+        ids.extend(ops.iter().map(|op| (op.id(), is_release(op))));
+        (jobs, bytes) = (jobs + more_jobs, bytes + more_bytes);
+        batch.push(call);
+    }
+    left.append(next);
+    *next = left;
+    batch
+}
+
+fn is_release(op: &Op) -> bool {
+    matches!(op, Op::Release { .. })
+}
+
+/// From half of the doubling pause to all of it, so that clients that failed together do not come back together.
+fn pause(tries: u32, jitter: u64) -> Duration {
+    let whole = PAUSE_FIRST.saturating_mul(1u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX)).min(PAUSE_MAX);
+    whole / 2 + (whole / 2).mul_f64(jitter as f64 / u64::MAX as f64)
+}
+
+fn no_answer(commit: &Commit) -> Error {
+    let why = format!("run {}: the store answered fewer commits than it was given; this is a bug of its driver", commit.run);
+    Error::new(ErrorKind::Internal, "commit", why).with_outcome_unknown()
+}
+
+/// A verdict as the committer reads it.
+pub(super) type Answer = Result<Verdict>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{QueueName, RunId};
+    use crate::record::{Outcome, Priority, Record};
+
+    fn call(run: u128, ops: Vec<Op>) -> (Call, oneshot::Receiver<Result<Settled>>) {
+        let (reply, answer) = oneshot::channel();
+        (Call::new(Commit { run: RunId::from_u128(run), nonce: 1, ops }, Patience::Forever, reply), answer)
+    }
+
+    fn insert(run: u128, bytes: usize) -> Op {
+        let record = Record { spec: vec![0; bytes].into(), ..Record::default() };
+        Op::Insert { id: JobId::new(RunId::from_u128(run), 0), record, over: None }
+    }
+
+    fn release(run: u128, step: u32) -> Op {
+        let id = JobId::new(RunId::from_u128(run), step);
+        let (queue, priority, outcome) = (QueueName::default(), Priority::Normal, Some(Outcome::Succeeded));
+        Op::Release { id, queue, priority, edges: 1, outcome, wake_at: None, claim: None }
+    }
+
+    fn batches(calls: Vec<(u128, Vec<Op>)>) -> Vec<usize> {
+        let (calls, _answers): (Vec<Call>, Vec<_>) = calls.into_iter().map(|(run, ops)| call(run, ops)).unzip();
+        let mut next: VecDeque<Call> = calls.into();
+        std::iter::from_fn(|| Some(take_batch(&mut next).len()).filter(|length| *length > 0)).collect()
+    }
+
+    #[test]
+    fn a_call_carries_no_more_jobs_and_bytes_than_its_bounds() {
+        let many = (0..2 * CALL_JOBS_MAX as u128 + 1).map(|run| (run, vec![insert(run, 1)])).collect();
+        assert_eq!(batches(many), [CALL_JOBS_MAX, CALL_JOBS_MAX, 1]);
+        let large = [100, GATHERED_BYTES_MAX - 100, 1, GATHERED_BYTES_MAX + 1, 1];
+        assert_eq!(batches(large.iter().zip(0..).map(|(bytes, run)| (run, vec![insert(run, *bytes)])).collect()), [2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn commits_that_share_an_id_go_in_different_calls_unless_both_release_it() {
+        assert_eq!(batches(vec![(1, vec![insert(1, 1)]), (1, vec![insert(1, 1)]), (2, vec![insert(2, 1)])]), [2, 1]);
+        assert_eq!(batches(vec![(1, vec![insert(1, 1), release(1, 9)]), (1, vec![release(1, 9)])]), [2]);
+        assert_eq!(batches(vec![(1, vec![release(1, 0)]), (1, vec![insert(1, 1)])]), [1, 1]);
+    }
+
+    #[test]
+    fn a_commit_whose_caller_has_gone_is_not_sent() {
+        let (gone, answer) = call(1, vec![insert(1, 1)]);
+        drop(answer);
+        let (call, _answer) = call(2, vec![insert(2, 1)]);
+        let batch = take_batch(&mut VecDeque::from([gone, call]));
+        assert_eq!(batch.iter().map(|call| call.commit.run.as_u128()).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn pauses_double_from_the_first_to_the_longest_and_are_spread_over_their_half() {
+        let pauses = |jitter| [1, 2, 3, 50].map(|tries| pause(tries, jitter).as_millis());
+        assert_eq!(pauses(u64::MAX), [20, 40, 80, 2_000]);
+        assert_eq!(pauses(0), [10, 20, 40, 1_000]);
+    }
+}
