@@ -40,7 +40,7 @@ pub(super) fn number(job: &Job, then: &[Submission]) -> Vec<Submission> {
     assert!(then.len() <= follow_ups_max(job), "job {} can not add {} follow-ups, only {}", job.id, then.len(), follow_ups_max(job));
     let Ok(count) = u32::try_from(then.len()) else { unreachable!("bounded by the operations of a commit") };
     let (first, room) = (job.spec.next_step, job.spec.step_room);
-    let share = if count == 0 { 0 } else { (room - count) / count };
+    let share = (room - count).checked_div(count).unwrap_or(0);
     let numbered = (0..count).zip(then).map(|(nth, submission)| {
         let mut numbered = submission.clone();
         numbered.id = JobId::new(job.id.run, first + nth);
