@@ -55,3 +55,6 @@ pub struct Moment {
     /// Who dispatches: with [`Dispatch::Caller`] each Ready record has a timer to be pushed again.
     pub dispatch: Dispatch,
 }
+
+#[cfg(test)]
+mod tests;
