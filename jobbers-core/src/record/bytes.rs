@@ -72,14 +72,14 @@ pub fn encode_versioned(value: &impl Versioned) -> Bytes {
     Bytes::from(to.into_writer())
 }
 
-/// Decodes what [`encode_versioned`] wrote; empty bytes are the default.
+/// Decodes what [`encode_versioned`] wrote; empty bytes are the default, except for a head.
 ///
 /// # Errors
 /// [`ErrorKind::Damaged`] for a version that this build does not know, for bytes that end early, and for bytes left over.
 pub fn decode_versioned<T: Versioned + Default>(bytes: &[u8]) -> Result<T> {
     let damaged = |why: String| Error::new(ErrorKind::Damaged, format!("read a {}", T::WHAT), why);
     let Some((version, rest)) = bytes.split_first() else {
-        return Ok(T::default());
+        return if T::MAY_BE_EMPTY { Ok(T::default()) } else { Err(damaged("it is empty, 0 bytes".into())) };
     };
     if *version != VERSION {
         return Err(damaged(format!("its format version is {version}, this build reads {VERSION}; was it written by a newer Jobbers?")));
@@ -97,9 +97,12 @@ pub fn decode_versioned<T: Versioned + Default>(bytes: &[u8]) -> Result<T> {
 pub trait Versioned: Field {
     /// What it is, for messages.
     const WHAT: &'static str;
+    /// Whether no bytes at all stand for the default, as a part that was never written has them.
+    const MAY_BE_EMPTY: bool = true;
 }
 
-/// Implements [`Field`] for a struct: one integer key a field (or a field of a field), fields at their default left out.
+/// Implements [`Field`] for a struct: one integer key a field (or a field of a field), fields at their default left out. So a default is
+/// part of the format: one that changed would change what is stored already.
 macro_rules! tagged {
     ($type:ident { $($key:literal => $field:ident $(. $sub:ident)*),* $(,)? }) => {
         impl $crate::record::Field for $type {

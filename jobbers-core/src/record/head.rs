@@ -66,6 +66,7 @@ tagged!(Head {
 
 impl Versioned for Head {
     const WHAT: &'static str = "head";
+    const MAY_BE_EMPTY: bool = false;
 }
 
 impl Head {
