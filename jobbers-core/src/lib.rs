@@ -5,9 +5,11 @@ pub mod driver;
 pub mod error;
 pub mod id;
 pub mod machine;
+pub mod memory;
 pub mod policy;
 pub mod record;
 pub mod task;
+pub mod telemetry;
 pub mod time;
 
 pub use error::{Error, ErrorKind, Result};

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::Capabilities;
 use crate::error::Result;
 use crate::id::{JobId, LimitName};
+use crate::policy::Rate;
 use crate::record::LimitKey;
 use crate::time::Timestamp;
 
@@ -72,17 +73,6 @@ pub struct Bounds {
     pub concurrency: Option<u32>,
     /// At most so often, for each value.
     pub rate: Option<Rate>,
-}
-
-/// `count` per `period`, and `burst` at once (GCRA).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
-    /// How many; 0 counts as 1.
-    pub count: u32,
-    /// In how long.
-    pub period: Duration,
-    /// How many at once; 0 counts as 1.
-    pub burst: u32,
 }
 
 /// One change of a limit.

@@ -1,0 +1,134 @@
+//! The registry of metrics and spans: every name that Jobbers emits, once.
+//!
+//! Metrics go through the API of OpenTelemetry, spans through `tracing`; without an SDK and a subscriber both cost next to nothing. Instruments
+//! are made when a backend is opened, so install a meter provider before that. Ids of jobs and workers, and texts of errors, are in spans
+//! and never in metrics.
+
+use std::sync::OnceLock;
+
+use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+use opentelemetry::{KeyValue, global};
+
+/// What a metric is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MetricKind {
+    /// A sum that only grows.
+    Counter,
+    /// A sum that goes up and down.
+    UpDownCounter,
+    /// A distribution.
+    Histogram,
+}
+
+/// One row of the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: MetricKind,
+    /// Its unit, in UCUM.
+    pub unit: &'static str,
+    /// What it counts or measures.
+    pub about: &'static str,
+    /// The names of its attributes.
+    pub attributes: &'static [&'static str],
+}
+
+/// Bounds of the buckets of every duration, in seconds: from a driver call to a job of hours.
+pub const DURATION_BOUNDS: [f64; 17] =
+    [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0];
+
+macro_rules! metrics {
+    ($($name:ident = $text:literal, $kind:ident, $unit:literal, [$($attribute:literal),*], $about:literal;)*) => {
+        $(
+            #[doc = concat!("`", $text, "` (", $unit, "): ", $about)]
+            pub const $name: Metric =
+                Metric { name: $text, kind: MetricKind::$kind, unit: $unit, about: $about, attributes: &[$($attribute),*] };
+        )*
+
+        /// Every metric.
+        pub const METRICS: &[Metric] = &[$($name),*];
+    };
+}
+
+metrics! {
+    SUBMITTED = "jobbers.submitted", Counter, "{job}", ["queue", "task", "outcome"], "Jobs submitted, by what became of the submit.";
+    ATTEMPTS = "jobbers.attempts", Counter, "{attempt}", ["queue", "task", "outcome"], "Attempts that ended, by how they ended.";
+    ENDED = "jobbers.ended", Counter, "{job}", ["queue", "task", "state"], "Jobs that ended, by the state of their end.";
+    ATTEMPT_DURATION = "jobbers.attempt.duration", Histogram, "s", ["queue", "task"], "How long attempts ran.";
+    WAIT_DURATION = "jobbers.wait.duration", Histogram, "s", ["queue", "task"], "How long jobs were ready, or due, before an attempt started.";
+    LEASES_LOST = "jobbers.leases.lost", Counter, "{lease}", ["queue", "task"], "Leases that this worker lost while its handler ran.";
+    COMMITS_STALE = "jobbers.commits.stale", Counter, "{commit}", ["call"], "Commits of this process that were refused since others had moved the job on.";
+    BEATS = "jobbers.beats", Counter, "{beat}", ["outcome"], "Leases renewed, and those that could not be.";
+    SLOTS_BUSY = "jobbers.slots.busy", UpDownCounter, "{slot}", ["worker"], "Slots in which an attempt runs.";
+    RELEASES_MISSING = "jobbers.releases.missing", Counter, "{release}", ["driver"], "Releases whose child is not there.";
+    DRIVER_CALLS = "jobbers.driver.calls", Counter, "{call}", ["driver", "call", "outcome"], "Calls of the driver, by what became of them.";
+    DRIVER_DURATION = "jobbers.driver.duration", Histogram, "s", ["driver", "call"], "How long calls of the driver took.";
+}
+
+/// The span of one call of a driver (level debug, target `jobbers_core::driver`), with the fields `driver`, `call`, `items`, `outcome`.
+pub const DRIVER_SPAN: &str = "driver";
+
+impl Metric {
+    /// Makes the counter.
+    pub fn counter(&self) -> Counter<u64> {
+        debug_assert_eq!(self.kind, MetricKind::Counter, "{}", self.name);
+        meter().u64_counter(self.name).with_unit(self.unit).with_description(self.about).build()
+    }
+
+    /// Makes the counter that goes up and down.
+    pub fn up_down_counter(&self) -> UpDownCounter<i64> {
+        debug_assert_eq!(self.kind, MetricKind::UpDownCounter, "{}", self.name);
+        meter().i64_up_down_counter(self.name).with_unit(self.unit).with_description(self.about).build()
+    }
+
+    /// Makes the distribution, of seconds.
+    pub fn histogram(&self) -> Histogram<f64> {
+        debug_assert_eq!(self.kind, MetricKind::Histogram, "{}", self.name);
+        let meter = meter();
+        let builder = meter.f64_histogram(self.name).with_unit(self.unit).with_description(self.about);
+        builder.with_boundaries(DURATION_BOUNDS.to_vec()).build()
+    }
+}
+
+/// Counts releases whose child is not there: for drivers, with [`Applied::Writes`](crate::driver::Applied)'s `missing`.
+pub fn releases_missing(driver: &'static str, missing: usize) {
+    static COUNTER: OnceLock<Counter<u64>> = OnceLock::new();
+    if missing > 0 {
+        COUNTER.get_or_init(|| RELEASES_MISSING.counter()).add(missing as u64, &[KeyValue::new("driver", driver)]);
+    }
+}
+
+fn meter() -> Meter {
+    global::meter("jobbers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_dotted_and_under_jobbers() {
+        let mut names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
+        for name in &names {
+            assert!(name.starts_with("jobbers.") && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'.'), "{name}");
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.len());
+    }
+
+    #[test]
+    fn every_metric_can_be_made_and_says_what_it_counts() {
+        for metric in METRICS {
+            assert!(metric.about.ends_with('.') && metric.attributes.len() <= 4, "{}", metric.name);
+            match metric.kind {
+                MetricKind::Counter => metric.counter().add(1, &[]),
+                MetricKind::UpDownCounter => metric.up_down_counter().add(1, &[]),
+                MetricKind::Histogram => metric.histogram().record(0.1, &[]),
+            }
+            assert_eq!(metric.unit == "s", metric.kind == MetricKind::Histogram, "{}", metric.name);
+        }
+    }
+}
