@@ -1,8 +1,10 @@
 //! Parameters and outputs as bytes: JSON.
 
+use std::fmt;
+
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::{OUTPUT_BYTES_MAX, PARAMETERS_BYTES_MAX};
@@ -80,6 +82,68 @@ fn decode<T: DeserializeOwned>(op: &'static str, of: &str, bytes: &[u8]) -> Resu
     })?;
     from.end().map_err(|error| invalid("its end", error))?;
     Ok(value)
+}
+
+/// Parameters or an output as stored. Its `Debug` shows their length only.
+///
+/// ```
+/// use jobbers_core::task::payload::Payload;
+/// let payload = Payload::from(&b"[1,2]"[..]);
+/// assert_eq!(payload.decode::<Vec<u8>>()?, [1, 2]);
+/// assert_eq!(format!("{payload:?}"), "Payload(5 bytes)");
+/// # Ok::<(), jobbers_core::Error>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Payload(Bytes);
+
+impl Payload {
+    /// The bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// Whether there are none: no output yet.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The bytes as JSON text; `None` if they are no text.
+    pub fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+
+    /// Decodes them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] with the path of the field that does not fit.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T> {
+        decode("decode a payload", "it", &self.0)
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Payload {
+        Payload(bytes)
+    }
+}
+
+impl From<&[u8]> for Payload {
+    fn from(bytes: &[u8]) -> Payload {
+        Payload(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Payload {
+    /// As the JSON value that it is; as null where it is none.
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        serde_json::from_slice::<serde_json::Value>(&self.0).unwrap_or_default().serialize(to)
+    }
 }
 
 #[cfg(test)]

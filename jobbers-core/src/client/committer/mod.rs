@@ -72,6 +72,23 @@ pub enum Settled {
 /// is unknown, or whose store can not be reached, is sent again unchanged, with a growing pause, until its caller's patience is over; its
 /// nonce tells whether an earlier try was applied. Where the caller dispatches, jobs that turned Ready are pushed (for at most 1 s; a record
 /// whose push failed has a timer of its own). Each applied commit that ends a job or sets a timer rings [`Backend::bell`].
+///
+/// ```
+/// use std::time::Duration;
+/// use jobbers_core::client::{Committer, Patience, Settled};
+/// use jobbers_core::driver::{Commit, Op};
+/// use jobbers_core::record::Record;
+/// use jobbers_core::{JobId, RunId};
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> jobbers_core::Result<()> {
+/// # let backend = jobbers_core::memory::open();
+/// let committer = Committer::start(&backend);
+/// let id = JobId::from(RunId::from_u128(7));
+/// let commit = Commit { run: id.run, nonce: 42, ops: vec![Op::Insert { id, record: Record::default(), over: None }] };
+/// let settled = committer.commit(commit, Patience::within(Duration::from_secs(10))).await?;
+/// assert_eq!(settled, Settled::Applied { claimed: vec![] });
+/// committer.close().await;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Committer {
     backend: Backend,
