@@ -1,0 +1,94 @@
+//! How the suite opens a driver.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jobbers_core::driver::{Backend, Capabilities, Dispatch};
+use jobbers_core::{Clock, DrawSource, Namespace, Result};
+
+/// How the suite opens a driver, and what it may do to it.
+///
+/// Only the first three and [`open`](Fixture::open) are needed. A hook that is left out answers `Ok(None)`, and the scenarios that need
+/// it are shown as skipped.
+#[async_trait]
+pub trait Fixture: Send + Sync + 'static {
+    /// The backend's name: of its report, and in messages.
+    fn name(&self) -> &'static str;
+
+    /// The environment variable that names a server; `None` for a driver that needs none.
+    fn url_variable(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What the backend claims when it is opened with [`Dispatch::Own`], or, if it can not be, with [`Dispatch::Caller`]. No I/O.
+    fn capabilities(&self) -> Capabilities;
+
+    /// How long a push, or an ack, may take until every pull and every depth shows it. Default: no time at all.
+    fn settles_within(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Opens the backend of one namespace; what another namespace holds is invisible in it. Opening the same namespace twice, if the
+    /// driver can do that at all, opens the same data twice.
+    ///
+    /// # Errors
+    /// `Unavailable` if there is no server; what the driver says otherwise.
+    async fn open(&self, opening: &Opening) -> Result<Backend>;
+
+    /// Closes the backend in good order, and opens the same data again.
+    ///
+    /// # Errors
+    /// What the driver says.
+    async fn reopen(&self, backend: Backend, opening: &Opening) -> Result<Option<Backend>> {
+        drop((backend, opening));
+        Ok(None)
+    }
+
+    /// Ends the process that holds the data as a crash would, and opens the same data again.
+    ///
+    /// # Errors
+    /// What the driver says.
+    async fn restart(&self, backend: Backend, opening: &Opening) -> Result<Option<Backend>> {
+        drop((backend, opening));
+        Ok(None)
+    }
+
+    /// Cuts the backend off from its server until the answer is dropped.
+    ///
+    /// # Errors
+    /// What the driver says.
+    async fn cut(&self, backend: &Backend) -> Result<Option<Box<dyn Cut>>> {
+        let _ = backend;
+        Ok(None)
+    }
+}
+
+/// A connection that is cut; it heals when this is dropped.
+pub trait Cut: Send + Sync + Debug {}
+
+/// What to open.
+#[derive(Debug, Clone)]
+pub struct Opening {
+    /// What [`Fixture::url_variable`] holds.
+    pub url: Option<String>,
+    /// Whose data: fresh for every scenario.
+    pub namespace: Namespace,
+    /// Who dispatches.
+    pub dispatch: Dispatch,
+    /// The backend's clock: the suite moves it by hand.
+    pub clock: Arc<dyn Clock>,
+    /// The backend's draws: the suite seeds them.
+    pub draws: Arc<dyn DrawSource>,
+}
+
+impl Opening {
+    /// The URL.
+    ///
+    /// # Panics
+    /// If the fixture names no variable: the suite opens nothing without what it names.
+    pub fn url(&self) -> &str {
+        self.url.as_deref().expect("the fixture names a variable for the URL")
+    }
+}
