@@ -2,6 +2,7 @@
 
 pub mod fixture;
 pub mod kit;
+mod limits;
 pub mod outcome;
 pub mod report;
 pub mod runner;

@@ -49,6 +49,37 @@ impl Stage {
         Ok(Stage { backend, clock, opening, fixture, ids: Arc::default() })
     }
 
+    /// Opens another backend beside this one, with the same clock and ids.
+    ///
+    /// # Errors
+    /// What the fixture says.
+    pub async fn beside(&self, opening: Opening) -> Outcome<Stage> {
+        let backend = self.fixture.open(&opening).await?;
+        Ok(Stage { backend, opening, ..self.clone() })
+    }
+
+    /// Closes the backend and opens the same data again; a clone of this stage must be gone by then.
+    ///
+    /// # Errors
+    /// The skip, if the fixture can not.
+    pub async fn reopened(self) -> Outcome<Stage> {
+        let Stage { backend, clock, opening, fixture, ids } = self;
+        let again = fixture.reopen(backend, &opening).await?;
+        let backend = again.ok_or_else(|| Broken::skipped("its fixture can not reopen it"))?;
+        Ok(Stage { backend, clock, opening, fixture, ids })
+    }
+
+    /// Ends the process that holds the data as a crash would, and opens the same data again.
+    ///
+    /// # Errors
+    /// The skip, if the fixture can not.
+    pub async fn restarted(self) -> Outcome<Stage> {
+        let Stage { backend, clock, opening, fixture, ids } = self;
+        let again = fixture.restart(backend, &opening).await?;
+        let backend = again.ok_or_else(|| Broken::skipped("its fixture can not restart it"))?;
+        Ok(Stage { backend, clock, opening, fixture, ids })
+    }
+
     /// The store.
     pub fn store(&self) -> &dyn StateStore {
         &**self.backend.store()

@@ -85,12 +85,15 @@ fn assert_complete(source: &str, table: &[Scenario]) {
     }
 }
 
-mod queue;
-mod store_commit;
-mod store_insert;
-mod store_update;
+macro_rules! subjects {
+    ($($subject:ident),+ $(,)?) => {
+        $(mod $subject;)+
 
-/// Every scenario, in the order of the tables.
-pub fn all() -> Vec<Scenario> {
-    [queue::table(), store_commit::table(), store_insert::table(), store_update::table()].concat()
+        /// Every scenario, in the order of the tables.
+        pub fn all() -> Vec<Scenario> {
+            [$($subject::table()),+].concat()
+        }
+    };
 }
+
+subjects! { queue, store_commit, store_insert, store_update, store_lease, store_release, store_due, store_look, store_prune, documents, limiter_bounds, limiter_rate, limiter_wait, backend, take }
