@@ -84,6 +84,27 @@ async fn a_queue_without_priorities_delivers_all_of_them(stage: Stage) -> Outcom
     stage.pull(&pull(&["mail"], at(0)), 4).await.map(drop)
 }
 
+/// On an error any part of the deliveries may have been added: sending them again loses none.
+async fn a_push_that_failed_may_be_sent_again(stage: Stage) -> Outcome {
+    let pushed: Vec<_> = (0..10).map(|_| delivery(stage.id(), "mail")).collect();
+    let cut = stage.fixture.cut(&stage.backend).await?.ok_or_else(|| crate::Broken::skipped("its fixture can not cut it off"))?;
+    let error = stage.queue().push(&pushed).await.err();
+    ensure!(error.is_some_and(|error| error.is_transient()), "a push over a cut connection has to fail, and to say that trying again helps");
+    drop(cut);
+    let mut tries = 0;
+    while let Err(error) = stage.queue().push(&pushed).await {
+        tries += 1;
+        ensure!(tries < 100, "10 s after the cut has healed a push still fails: {error}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    stage.settle().await;
+    let items = stage.queue().pull(&pull(&["mail"], at(0))).await?.items;
+    for delivery in &pushed {
+        ensure!(items.iter().any(|(one, _)| one.id == delivery.id), "a delivery is lost");
+    }
+    Ok(())
+}
+
 /// At most `pull.max` deliveries are returned, and of each queue at most the number named with it.
 async fn a_pull_returns_no_more_than_it_asks_for(stage: Stage) -> Outcome {
     let pushed: Vec<_> = (0..20).map(|n| delivery(stage.id(), if n % 2 == 0 { "mail" } else { "image" })).collect();
@@ -273,6 +294,7 @@ table! { "queue", "queue.rs";
         deliveries_come_in_the_order_of_their_pushes,
         urgent_deliveries_come_before_others,
         a_queue_without_priorities_delivers_all_of_them,
+        a_push_that_failed_may_be_sent_again,
         a_pull_returns_no_more_than_it_asks_for,
         queues_are_pulled_in_the_order_asked,
         a_queue_serves_no_other_queue,

@@ -7,7 +7,7 @@ use jobbers_core::{ErrorKind, JobId};
 use crate::kit::{self, applied, at, change, insert, pull, record, release, turn};
 use crate::{Outcome, Stage, ensure, ensure_eq};
 
-/// Each commit is applied whole or not at all, as its ops say.
+/// Each commit is applied whole or not at all, as its `Op`s say.
 async fn a_commit_applies_all_of_its_operations(stage: Stage) -> Outcome {
     let run = stage.run();
     let ids: Vec<_> = (0..5).map(|step| JobId::new(run, step)).collect();

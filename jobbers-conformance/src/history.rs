@@ -1,0 +1,181 @@
+//! What happened, in the order in which it was seen: calls, writes, handlers, permits.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jobbers_core::driver::Holder;
+use jobbers_core::record::{JobState, LimitKey, Revision};
+use jobbers_core::{JobId, Timestamp, WorkerId};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When, by the backend's clock.
+    pub at: Timestamp,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Somebody asks for these jobs to be accepted.
+    Invoke {
+        /// The call.
+        call: u64,
+        /// The jobs.
+        jobs: Vec<JobId>,
+    },
+    /// The call was answered: its jobs are accepted.
+    Ok {
+        /// The call.
+        call: u64,
+    },
+    /// The call was refused: its jobs are not accepted.
+    Fail {
+        /// The call.
+        call: u64,
+    },
+    /// The answer was lost: its jobs may be accepted.
+    Unknown {
+        /// The call.
+        call: u64,
+    },
+    /// The store applied a write.
+    Wrote(Write),
+    /// A lease was renewed.
+    Renewed {
+        /// The job.
+        job: JobId,
+        /// The claim's revision.
+        revision: Revision,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Edges of a job were settled.
+    Settled {
+        /// The nonce of the commit.
+        commit: u64,
+        /// The parent that ended in the same commit.
+        parent: Option<JobId>,
+        /// The job.
+        child: JobId,
+        /// How many.
+        edges: u32,
+    },
+    /// A record was forgotten.
+    Pruned {
+        /// The job.
+        job: JobId,
+    },
+    /// An attempt's handler starts.
+    HandlerStart {
+        /// The job.
+        job: JobId,
+        /// The revision of its claim, as the handler sees it.
+        fence: Revision,
+        /// Where.
+        worker: WorkerId,
+    },
+    /// An attempt's handler ended, or was dropped.
+    HandlerEnd {
+        /// The job.
+        job: JobId,
+        /// The revision of its claim.
+        fence: Revision,
+    },
+    /// A key has this bound from now on; `None`: it has none.
+    Bounded {
+        /// The key.
+        key: LimitKey,
+        /// At most so many at once.
+        most: Option<u32>,
+    },
+    /// A holder has permits until then.
+    Permit {
+        /// The key.
+        key: LimitKey,
+        /// Who.
+        holder: Holder,
+        /// How many.
+        cost: u32,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// A holder gave all its permits back.
+    Freed {
+        /// Who.
+        holder: Holder,
+    },
+    /// At the end of the history this record was found.
+    Found {
+        /// The job.
+        job: JobId,
+        /// Its state.
+        state: JobState,
+    },
+}
+
+/// A write of a record that changed its revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The job.
+    pub job: JobId,
+    /// The revision that the writer had loaded; `None` for an insert, and for a release, which loads nothing.
+    pub expect: Option<Revision>,
+    /// What made it.
+    pub by: By,
+    /// The revision that stands there now.
+    pub revision: Revision,
+    /// The state that it is in now.
+    pub state: JobState,
+    /// Claims so far.
+    pub attempt: u32,
+    /// Who runs it.
+    pub owner: Option<WorkerId>,
+    /// Until when.
+    pub until: Option<Timestamp>,
+}
+
+/// What made a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// An insert.
+    Insert,
+    /// An Update.
+    Update,
+    /// A release.
+    Release,
+    /// A take.
+    Take,
+}
+
+/// An append-only list of events, shared by all that take part.
+#[derive(Debug, Default)]
+pub struct History {
+    events: Mutex<Vec<Event>>,
+    calls: AtomicU64,
+}
+
+impl History {
+    /// Appends an event.
+    pub fn add(&self, at: Timestamp, what: What) {
+        self.lock().push(Event { at, what });
+    }
+
+    /// Appends that somebody asks for these jobs; returns the call's number.
+    pub fn invoke(&self, at: Timestamp, jobs: Vec<JobId>) -> u64 {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        self.add(at, What::Invoke { call, jobs });
+        call
+    }
+
+    /// What happened so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
