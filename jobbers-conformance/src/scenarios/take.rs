@@ -79,7 +79,7 @@ async fn a_take_hands_other_ready_jobs_over(stage: Stage) -> Outcome {
 async fn a_take_drops_stale_deliveries(stage: Stage) -> Outcome {
     fast(&stage)?;
     for state in JobState::ALL.into_iter().filter(|state| *state != JobState::Ready) {
-        let job = offered(&stage, |_| ()).await?;
+        let job = offered(&stage, |record| record.head.remaining = 1).await?;
         stage.apply(vec![turn(&job, state)]).await?;
     }
     stage.push(&[delivery(stage.id(), "mail")]).await?;

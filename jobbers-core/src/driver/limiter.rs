@@ -40,7 +40,7 @@ pub trait RateLimiter: Debug + Send + Sync + 'static {
     /// - `Extend` never waits and spends no rate: a known holder is extended, also above a lowered bound; an unknown one enters only where
     ///   it fits, and is denied otherwise.
     /// - `Spend` takes from rates only, waits for nothing and holds nothing.
-    /// - A key whose limit has no bounds is answered `Undefined`, unless the key itself is closed.
+    /// - A key whose limit was never set is answered `Undefined`, unless the key itself is closed; a limit that has ended binds nobody.
     async fn acquire(&self, requests: &[Acquire], now: Timestamp) -> Result<Vec<Decision>>;
 
     /// Ends holds and waits; returns the waits that hold by it now.
@@ -141,7 +141,7 @@ pub enum Decision {
         /// The earliest time at which it may fit; `None`: when somebody gives back.
         retry_at: Option<Timestamp>,
     },
-    /// None: this limit has no bounds here; set them, and ask again.
+    /// None: this limit was never set here; set it, and ask again.
     Undefined {
         /// The limit.
         limit: LimitName,
