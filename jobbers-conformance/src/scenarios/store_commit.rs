@@ -123,7 +123,7 @@ async fn who_dispatches_a_job_that_turns_ready(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// An error whose `outcome_unknown()` holds may stand for a commit that was applied; any other was not.
+/// At most `COMMIT_OPS_MAX`; at most one an id. A commit over its bounds is an error, and was not applied.
 async fn a_commit_over_its_bounds_is_an_error_and_not_applied(stage: Stage) -> Outcome {
     let run = stage.run();
     let ids: Vec<_> = (0..257).map(|step| JobId::new(run, step)).collect();
@@ -132,6 +132,27 @@ async fn a_commit_over_its_bounds_is_an_error_and_not_applied(stage: Stage) -> O
     ensure_eq!((error.kind(), error.outcome_unknown()), (ErrorKind::Invalid, false), "the error");
     ensure!(stage.load_all(&ids[..1]).await? == [None], "a part of it was applied");
     Ok(())
+}
+
+/// An error whose `outcome_unknown()` holds may stand for a commit that was applied; any other was not.
+async fn an_error_says_whether_a_commit_may_have_been_applied(stage: Stage) -> Outcome {
+    let cut = stage.fixture.cut(&stage.backend).await?.ok_or_else(|| crate::Broken::skipped("its fixture can not cut it off"))?;
+    let commit = stage.commit_of(stage.nonce(), vec![insert(stage.id(), record(JobState::Waiting))]);
+    let error = stage.store().commit(std::slice::from_ref(&commit)).await.remove(0).err();
+    let error = error.ok_or_else(|| crate::Broken::failed("a commit over a cut connection was answered"))?;
+    drop(cut);
+    for _ in 0..100 {
+        match stage.store().commit(std::slice::from_ref(&commit)).await.remove(0) {
+            Ok(Verdict::Applied { .. }) => return Ok(()),
+            Ok(Verdict::Conflict { current, .. }) => {
+                ensure_eq!(current.map(|head| head.born), Some(commit.nonce), "who inserted the record");
+                ensure!(error.outcome_unknown(), "the commit was applied, and its error says that it was not: {error}");
+                return Ok(());
+            }
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+        }
+    }
+    Err(crate::Broken::failed("10 s after the cut has healed a commit still fails"))
 }
 
 /// A load sees every commit that was acknowledged before it began.
@@ -200,6 +221,7 @@ table! { "commit", "store_commit.rs";
         commits_of_one_call_are_independent,
         a_hundred_commits_of_one_call_are_answered_in_their_order,
         a_commit_over_its_bounds_is_an_error_and_not_applied,
+        an_error_says_whether_a_commit_may_have_been_applied,
         a_load_sees_what_was_acknowledged,
         loads_answer_in_the_order_asked,
         a_record_comes_back_as_it_was_written,
