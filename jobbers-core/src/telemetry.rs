@@ -57,11 +57,14 @@ metrics! {
     ATTEMPTS = "jobbers.attempts", Counter, "{attempt}", ["queue", "task", "outcome"], "Attempts that ended, by how they ended.";
     ENDED = "jobbers.ended", Counter, "{job}", ["queue", "task", "state"], "Jobs that ended, by the state of their end.";
     ATTEMPT_DURATION = "jobbers.attempt.duration", Histogram, "s", ["queue", "task"], "How long attempts ran.";
-    WAIT_DURATION = "jobbers.wait.duration", Histogram, "s", ["queue", "task"], "How long jobs were ready, or due, before an attempt started.";
     LEASES_LOST = "jobbers.leases.lost", Counter, "{lease}", ["queue", "task"], "Leases that this worker lost while its handler ran.";
     COMMITS_STALE = "jobbers.commits.stale", Counter, "{commit}", ["call"], "Commits of this process that were refused since others had moved the job on.";
     BEATS = "jobbers.beats", Counter, "{beat}", ["outcome"], "Leases renewed, and those that could not be.";
-    SLOTS_BUSY = "jobbers.slots.busy", UpDownCounter, "{slot}", ["worker"], "Slots in which an attempt runs.";
+    SLOTS_BUSY = "jobbers.slots.busy", UpDownCounter, "{slot}", [], "Slots in which an attempt runs.";
+    ATTEMPTS_STALLED = "jobbers.attempts.stalled", Counter, "{attempt}", [], "Attempts whose handler was silent for longer than its task allows.";
+    FETCHES = "jobbers.fetches", Counter, "{fetch}", ["outcome"], "Fetches of workers, by what they found.";
+    RECORDS_UNREADABLE = "jobbers.records.unreadable", Counter, "{record}", [], "Records that were met and could not be decoded.";
+    DELIVERIES_AGAIN = "jobbers.deliveries.again", Counter, "{delivery}", [], "Deliveries of ready jobs that had lost theirs.";
     RELEASES_MISSING = "jobbers.releases.missing", Counter, "{release}", ["driver"], "Releases whose child is not there.";
     DRIVER_CALLS = "jobbers.driver.calls", Counter, "{call}", ["driver", "call", "outcome"], "Calls of the driver, by what became of them.";
     DRIVER_DURATION = "jobbers.driver.duration", Histogram, "s", ["driver", "call"], "How long calls of the driver took.";

@@ -77,6 +77,7 @@ mod view;
 mod wait;
 mod words;
 
+pub(crate) use committer::Pending;
 pub use committer::{Committer, GATHERED_BYTES_MAX, Patience, Settled};
 pub use control::{CANCEL_GRACE, Cancelled};
 pub use explain::{Explanation, ParentCounts, RunningAttempt};

@@ -1,0 +1,154 @@
+//! Stop: what becomes of running attempts when their worker ends.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::claim::Told;
+use super::engine::Engine;
+use crate::policy::OnStop;
+use crate::scheduler::Scheduler;
+
+/// How long the ends of attempts that were told to end may wait for the store.
+const STORE_PATIENCE: Duration = Duration::from_secs(10);
+/// What is left after that, for the parts of the worker to end.
+const TIDY_PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is looked whether attempts are left.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
+/// What a worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    /// It works.
+    Work,
+    /// It stops: running attempts have its grace.
+    Stop,
+    /// It stops, and hands back what runs.
+    HandBack,
+}
+
+/// How a lease loop ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// Nothing is left: the worker's presence is taken away.
+    Tidy,
+    /// Jobs are left: the presence stays, so that whoever finds it knows whose they were.
+    AsIs,
+}
+
+/// What became of the attempts that ran when a worker was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StopReport {
+    /// They came to an end of their own.
+    pub finished: u64,
+    /// Their jobs went back to their queues.
+    pub handed_back: u64,
+    /// They failed, by their own doing or by policy.
+    pub failed: u64,
+    /// They are still running (a handler that never awaits can not be stopped), or the store did not take their end: their leases run out,
+    /// and their jobs are rescued.
+    pub abandoned: u64,
+}
+
+/// The parts of a worker that its supervisor owns.
+pub(super) struct Parts {
+    pub(super) engine: Arc<Engine>,
+    pub(super) fetcher: JoinHandle<()>,
+    pub(super) scheduler: Option<Scheduler>,
+    pub(super) farewell: oneshot::Sender<Farewell>,
+    /// Returns when the lease loop has ended.
+    pub(super) leases: JoinHandle<()>,
+}
+
+/// Waits for the order to stop, and stops the worker. An owner that has gone orders it as well.
+pub(super) async fn supervise(mut parts: Parts, mut orders: watch::Receiver<Order>) -> StopReport {
+    let _ = orders.wait_for(|order| *order != Order::Work).await;
+    let engine = parts.engine.clone();
+    engine.stopping.cancel();
+    tracing::info!(worker = %engine.id, attempts = engine.claims.count(), "the worker stops");
+    let fetcher = &mut parts.fetcher;
+    let all_ended = async {
+        if fetcher.await.is_err_and(|error| error.is_panic()) {
+            tracing::error!(worker = %engine.id, "the fetch loop panicked; this is a bug");
+        }
+        engine.attempts.close();
+        engine.attempts.wait().await;
+    };
+    end_attempts(&engine, all_ended, &mut orders).await;
+    let abandoned = engine.claims.count() as u64;
+    let farewell = if abandoned == 0 { Farewell::Tidy } else { Farewell::AsIs };
+    let _ = parts.farewell.send(farewell);
+    if timeout(TIDY_PATIENCE, engine.committer.close()).await.is_err() {
+        tracing::warn!(worker = %engine.id, "commits are left that the store did not answer");
+    }
+    if let Some(scheduler) = parts.scheduler {
+        scheduler.stop().await;
+    }
+    if timeout(TIDY_PATIENCE, parts.leases).await.is_err() {
+        tracing::warn!(worker = %engine.id, "the lease loop waits for a store that does not answer");
+    }
+    let tally = &engine.tally;
+    let report = StopReport {
+        finished: tally.finished.load(Ordering::Relaxed),
+        handed_back: tally.handed_back.load(Ordering::Relaxed),
+        failed: tally.failed.load(Ordering::Relaxed),
+        abandoned,
+    };
+    tracing::info!(worker = %engine.id, ?report, "the worker has stopped");
+    report
+}
+
+/// Waits until all attempts have ended; tells them to, once the grace is over, or the order says so.
+async fn end_attempts(engine: &Engine, all_ended: impl Future<Output = ()>, orders: &mut watch::Receiver<Order>) {
+    let mut all_ended = std::pin::pin!(all_ended);
+    tokio::select! {
+        () = &mut all_ended => return,
+        () = sleep(engine.settings.grace) => tell(engine, Order::Stop),
+        () = hand_back_ordered(orders) => tell(engine, Order::HandBack),
+    }
+    let (mut since, mut gave_up) = (None, false);
+    loop {
+        tokio::select! {
+            () = &mut all_ended => return,
+            () = sleep(LOOK_INTERVAL) => {}
+        }
+        if *orders.borrow() == Order::HandBack {
+            tell(engine, Order::HandBack);
+        }
+        // Those that may finish at any cost are waited for.
+        if engine.claims.all().iter().any(|claimed| claimed.told().is_none() && !claimed.state().ending) {
+            since = None;
+            continue;
+        }
+        let waited = since.get_or_insert_with(Instant::now).elapsed();
+        if waited > STORE_PATIENCE && !gave_up {
+            gave_up = true;
+            engine.give_up.cancel();
+        }
+        if waited > STORE_PATIENCE + Duration::from_secs(1) {
+            tracing::warn!(worker = %engine.id, attempts = engine.claims.count(), "attempts are left; their leases run out");
+            return;
+        }
+    }
+}
+
+async fn hand_back_ordered(orders: &mut watch::Receiver<Order>) {
+    if orders.wait_for(|order| *order == Order::HandBack).await.is_err() {
+        // Nobody is left to order anything.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn tell(engine: &Engine, order: Order) {
+    for claimed in engine.claims.all() {
+        match (order, claimed.on_stop) {
+            (Order::HandBack, _) | (_, OnStop::HandBack) => claimed.tell(Told::HandBack),
+            (_, OnStop::Fail) => claimed.tell(Told::Fail),
+            (_, OnStop::Finish) => continue,
+        };
+    }
+}
