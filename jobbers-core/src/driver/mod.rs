@@ -23,6 +23,7 @@ pub use backend::{Backend, BackendParts, Open};
 pub use capability::{Capabilities, Capability, Dispatch};
 pub use commit::{CALL_JOBS_MAX, COMMIT_BYTES_MAX, COMMIT_OPS_MAX, Claim, Commit, Op, Verdict};
 pub use document::{Doc, DocKey, DocKind, DocVerdict, DocVersion, DocWrite};
+pub use instrument::SPEC_BYTES_MAX;
 pub use limiter::{Acquire, Bounds, Decision, HAND_OVER_HOLD, Holder, LimitChange, Mode, RateLimiter, Turns, WAITERS_COUNT_MAX};
 pub use limits::Limits;
 pub use queue::{Delivery, Place, Pull, Pulled, Queue, Receipt};
