@@ -8,6 +8,7 @@ use serde::Serialize;
 use smallvec::SmallVec;
 
 use super::content::Content;
+use super::options::{Options, Times};
 use super::{Client, RunHandle, Settled, trace};
 use crate::driver::Commit;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,14 +16,15 @@ use crate::id::{JobId, QueueName, RunId, SmallText, TaskName};
 use crate::machine::{self, Submission};
 use crate::record::{Edge, MapPlan, Priority, ReadyWhen, Rule, Span, Spec, Template};
 use crate::task::{MAP_TASK, Task, TaskDef, payload};
-use crate::time::Timestamp;
 
 /// Items of a map that may be unended at a time, unless [`MapJoin::window`] says otherwise: enough to keep hundreds of slots busy, and few
 /// enough that a queue is not filled by one run.
 pub const MAP_WINDOW: u32 = 1_000;
 
-/// The step of a map's join; the map itself is step 0, items are the steps from 2 on.
+/// The step of a map's join; the map itself is step 0.
 pub(super) const JOIN_STEP: u32 = 1;
+/// The step of a map's first item.
+pub(super) const ITEMS_FIRST: u32 = 2;
 
 impl Client {
     /// Runs `item` once for each of `items`, then `join`, as one run: `.await` it, or say more first.
@@ -159,7 +161,7 @@ impl<R> MapJoin<R> {
         let (client, run) = (&self.client, self.run);
         let moment = client.moment();
         let step_0 = names(&self.source.def)?;
-        let join = Step { spec: end_times(&self.join, moment.now)?, names: names(&self.join)?, def: &self.join };
+        let join = Step { times: Options::default().times(&self.join, moment.now)?, names: names(&self.join)?, def: &self.join };
         let plan = MapPlan {
             item: self.item.template()?,
             join_queue: join.names.1.clone(),
@@ -177,10 +179,10 @@ impl<R> MapJoin<R> {
             step: JOIN_STEP,
             queue: plan.join_queue.clone(),
             priority: plan.join_priority,
-            expires_at: join.spec.expires_at,
+            expires_at: join.times.expires_at,
             ..Edge::default()
         };
-        let map = Step { spec: end_times(&self.source.def, moment.now)?, names: step_0, def: &self.source.def };
+        let map = Step { times: Options::default().times(&self.source.def, moment.now)?, names: step_0, def: &self.source.def };
         let map = map.submission(
             JobId::new(run, 0),
             Spec {
@@ -237,8 +239,7 @@ fn invalid(of: &TaskDef, why: &str) -> Error {
 struct Step<'a> {
     def: &'a TaskDef,
     names: (TaskName, QueueName),
-    /// With its end times only.
-    spec: Spec,
+    times: Times,
 }
 
 impl Step<'_> {
@@ -261,8 +262,8 @@ impl Step<'_> {
                 attempt_timeout: def.attempt_timeout,
                 heartbeat_every: def.heartbeat_every,
                 on_stop: def.on_stop,
-                expires_at: self.spec.expires_at,
-                deadline: self.spec.deadline,
+                expires_at: self.times.expires_at,
+                deadline: self.times.deadline,
                 trace: trace::current(),
                 ..spec
             },
@@ -275,16 +276,6 @@ fn names(def: &TaskDef) -> Result<(TaskName, QueueName)> {
         return Ok((TaskName::new(def.name)?, QueueName::new(def.queue)?));
     }
     def.checked().map(|checked| (checked.task, checked.queue))
-}
-
-/// When the step gives up, as its task says.
-fn end_times(def: &TaskDef, now: Timestamp) -> Result<Spec> {
-    let at = |after: Option<std::time::Duration>, what: &str| match after {
-        Some(after) if after > Timestamp::MAX - now => Err(invalid(def, &format!("its {what} is after 9999; give it less"))),
-        Some(after) if now + after == now => Err(invalid(def, &format!("its {what} is not after its submit; it could never run"))),
-        after => Ok(after.map(|after| now + after)),
-    };
-    Ok(Spec { expires_at: at(def.expires_after, "expiry")?, deadline: at(def.deadline_after, "deadline")?, ..Spec::default() })
 }
 
 /// All that a map says beyond its source and parameters: what two submits with one id have to agree in.

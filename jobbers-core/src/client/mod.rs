@@ -70,6 +70,7 @@ mod control;
 mod explain;
 mod handle;
 mod map;
+mod options;
 mod run;
 mod submit;
 mod trace;
@@ -80,7 +81,7 @@ mod words;
 pub(crate) use committer::Pending;
 pub use committer::{Committer, GATHERED_BYTES_MAX, Patience, Settled};
 pub use control::{CANCEL_GRACE, Cancelled};
-pub use explain::{Explanation, ParentCounts, RunningAttempt};
+pub use explain::{Explanation, ParentCounts, RunningAttempt, UnendedParent};
 pub use handle::JobHandle;
 pub use map::{MAP_WINDOW, MapJoin};
 pub use run::{CancelledRun, MapView, RunHandle, RunView};
@@ -280,3 +281,6 @@ impl Client {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

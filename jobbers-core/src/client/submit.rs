@@ -2,7 +2,6 @@
 
 use std::borrow::Borrow;
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use smallvec::SmallVec;
 
 use super::committer::Pending;
 use super::content::Content;
+use super::options::{Options, Times, When};
 use super::{Client, JobHandle, Settled, trace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{JobId, QueueName, RunId, SmallText};
@@ -112,56 +112,6 @@ async fn finish<O>(sent: Option<Result<Sent<O>>>) -> Result<JobHandle<O>> {
     sent.expect("the caller saw that there is one")?.finish().await
 }
 
-/// When something happens, as it was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
-    After(Duration),
-    At(Timestamp),
-}
-
-impl When {
-    fn at(self, now: Timestamp, what: &str, of: &TaskDef) -> Result<Timestamp> {
-        match self {
-            When::At(at) => Ok(at),
-            When::After(after) if after > Timestamp::MAX - now => Err(invalid(of, format!("its {what} is after 9999; give it less"))),
-            When::After(after) => Ok(now + after),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default)]
-struct Options {
-    queue: Option<String>,
-    priority: Option<Priority>,
-    start: Option<When>,
-    expiry: Option<When>,
-    deadline: Option<When>,
-    over: Option<Revision>,
-}
-
-impl Options {
-    /// All that was given, as one text: `queue` is compared by itself, `over` belongs to one try.
-    fn text(&self) -> String {
-        let mut text = String::new();
-        if let Some(priority) = self.priority {
-            write!(text, "priority={} ", priority as u8).expect("a string takes every byte");
-        }
-        for (name, when) in [("start", self.start), ("expiry", self.expiry), ("deadline", self.deadline)] {
-            let written = match when {
-                Some(When::After(after)) => write!(text, "{name}+{} ", after.as_millis()),
-                Some(When::At(at)) => write!(text, "{name}={} ", at.as_millis()),
-                None => Ok(()),
-            };
-            written.expect("a string takes every byte");
-        }
-        text
-    }
-}
-
-fn invalid(of: &TaskDef, why: String) -> Error {
-    Error::new(ErrorKind::Invalid, "submit a job", format!("{of}: {why}"))
-}
-
 /// A submit that is being put together; `.await` sends it.
 ///
 /// Its id is made at once, so that it is known before the first try. An answer that was lost is asked for again by itself, for as long as
@@ -259,15 +209,7 @@ impl<O> Submit<O> {
         let queue = self.options.queue.as_deref().map_or(Ok(queue), QueueName::new)?;
         let content = Content { task, version: def.version, queue, options: self.options.text() };
         let now = self.client.backend().clock().now();
-        let start = self.options.start.map(|start| start.at(now, "start", &def)).transpose()?.unwrap_or(now).max(now);
-        let ends = |given: Option<When>, task: Option<Duration>, what: &str| -> Result<Option<Timestamp>> {
-            let Some(when) = given.or(task.map(When::After)) else { return Ok(None) };
-            let at = when.at(now, what, &def)?;
-            if at <= start {
-                return Err(invalid(&def, format!("its {what}, {at}, is not after its start, {start}; it could never run")));
-            }
-            Ok(Some(at))
-        };
+        let Times { run_at, expires_at, deadline } = self.options.times(&def, now)?;
         let spec = Spec {
             content_type: SmallText::new(payload::JSON),
             digest: content.digest(&parameters),
@@ -276,8 +218,8 @@ impl<O> Submit<O> {
             attempt_timeout: def.attempt_timeout,
             heartbeat_every: def.heartbeat_every,
             on_stop: def.on_stop,
-            expires_at: ends(self.options.expiry, def.expires_after, "expiry")?,
-            deadline: ends(self.options.deadline, def.deadline_after, "deadline")?,
+            expires_at,
+            deadline,
             trace: trace::current(),
             ..Spec::default()
         };
@@ -288,7 +230,7 @@ impl<O> Submit<O> {
             queue: content.queue.clone(),
             priority: self.options.priority.unwrap_or(def.priority),
             limits: SmallVec::new(),
-            run_at: Some(start).filter(|start| *start > now),
+            run_at,
             remaining: 0,
             ready_when: ReadyWhen::AllEnded,
             spec,

@@ -43,9 +43,42 @@ impl Client {
             JobState::Ready => self.backend().queue().depth(&queue).await.ok().and_then(|depths| depths.first().copied()),
             _ => None,
         };
-        Explanation::of(job, self.backend().clock().now(), depth)
+        let unended = if job.record.head.state == JobState::Waiting { self.unended_parents(&job).await? } else { Vec::new() };
+        Explanation::of(job, self.backend().clock().now(), depth, unended)
+    }
+
+    /// Some parents that have not ended: the first, of a bounded look. A parent that is a map stands for its items too.
+    async fn unended_parents(&self, job: &Job) -> Result<Vec<UnendedParent>> {
+        let steps = |first: u32, count: u64| (u64::from(first)..u64::from(first) + count).filter_map(|step| u32::try_from(step).ok());
+        let mut next: Vec<u32> =
+            job.spec.parents.iter().flat_map(|span| steps(span.first, span.count.into())).take(LOOK_PARENTS_MAX).collect();
+        let mut unended = Vec::new();
+        // Twice: parents, and the items of those that are maps.
+        for _ in 0..2 {
+            let ids: Vec<JobId> = std::mem::take(&mut next).into_iter().map(|step| JobId::new(job.id.run, step)).collect();
+            if ids.is_empty() {
+                break;
+            }
+            for (id, record) in ids.iter().zip(self.load_all(&ids).await?) {
+                let Some(record) = record else { continue };
+                let (state, parent) = (record.head.state, Job::read(*id, record)?);
+                if !state.is_end() {
+                    unended.push(UnendedParent { id: *id, state });
+                }
+                if let Some(plan) = parent.spec.map {
+                    next.extend(steps(super::map::ITEMS_FIRST, plan.cursor).take(LOOK_PARENTS_MAX - next.len().min(LOOK_PARENTS_MAX)));
+                }
+            }
+        }
+        unended.truncate(UNENDED_PARENTS_MAX);
+        Ok(unended)
     }
 }
+
+/// Parents that are looked at: one page.
+const LOOK_PARENTS_MAX: usize = 256;
+/// Unended parents that are named: enough to go on with.
+const UNENDED_PARENTS_MAX: usize = 8;
 
 /// Why a job is where it is.
 ///
@@ -121,6 +154,20 @@ pub struct ParentCounts {
     pub skipped: u32,
     /// Which they are: `step 0`, `steps 3 to 9`.
     pub which: String,
+    /// The first of those that have not ended; a map's items are among them.
+    pub unended: Vec<UnendedParent>,
+}
+
+/// A parent that has not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UnendedParent {
+    /// Its id.
+    #[serde(serialize_with = "shown")]
+    pub id: JobId,
+    /// Where it stands.
+    #[serde(serialize_with = "shown")]
+    pub state: JobState,
 }
 
 /// The attempt that runs.
@@ -145,8 +192,8 @@ pub struct RunningAttempt {
 }
 
 impl Explanation {
-    fn of(job: Job, now: Timestamp, queue_depth: Option<u64>) -> Result<Explanation> {
-        let parents = parents(&job);
+    fn of(job: Job, now: Timestamp, queue_depth: Option<u64>, unended: Vec<UnendedParent>) -> Result<Explanation> {
+        let parents = parents(&job, unended);
         let (failures, losses) = ((job.trail.failures, job.spec.retry.failures_max), (job.trail.losses, job.spec.retry.losses_max));
         let reason::Reason { reason, advice } = reason::of(&job, now, queue_depth);
         let job = JobView::of(job)?;
@@ -185,7 +232,7 @@ impl Explanation {
     }
 }
 
-fn parents(job: &Job) -> Option<ParentCounts> {
+fn parents(job: &Job, unended: Vec<UnendedParent>) -> Option<ParentCounts> {
     let head = &job.record.head;
     let which = |(first, count): (u32, u32)| match count {
         1 => format!("step {first}"),
@@ -199,5 +246,6 @@ fn parents(job: &Job) -> Option<ParentCounts> {
         failed: head.failed,
         skipped: head.skipped,
         which: which.join(", "),
+        unended,
     })
 }

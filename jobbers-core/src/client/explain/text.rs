@@ -23,6 +23,9 @@ impl fmt::Display for Explanation {
                 "  parents   {}: {left} left, {} succeeded, {} failed, {} skipped",
                 parents.which, parents.succeeded, parents.failed, parents.skipped
             )?;
+            for parent in &parents.unended {
+                writeln!(f, "            {} is {}", parent.id, parent.state)?;
+            }
         }
         if !self.state.is_end() {
             self.write_bounds(f)?;
