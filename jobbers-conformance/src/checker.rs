@@ -53,7 +53,9 @@ impl fmt::Display for Violation {
             Violation::EndedTwice(job, one, other) => write!(f, "{job} ended {one}, and then {other}"),
             Violation::SettledTwice(parent, child) => write!(f, "{parent} settled its edge to {child} twice"),
             Violation::AppliedTwice(nonce) => write!(f, "the commit with nonce {nonce} was applied twice"),
-            Violation::Unclaimed(job, fence) => write!(f, "a handler of {job} ran under {fence:?}, which no claim made, or a second one did"),
+            Violation::Unclaimed(job, fence) => {
+                write!(f, "a handler of {job} ran under {fence:?}, which no claim made, or a second one did")
+            }
             Violation::EndedUnstarted(job, fence) => write!(f, "a handler of {job} ended under {fence:?} and had not started"),
             Violation::OverBound(key, held, most) => write!(f, "{held} permits of {key:?} are held, at most {most} may be"),
         }
@@ -122,7 +124,7 @@ impl Checker {
             What::HandlerEnd { job, fence } => self.ended(*job, *fence),
             What::Bounded { key, most } => self.keys.entry(key.clone()).or_default().most = *most,
             What::Permit { key, holder, cost, until } => self.permit(event.at, key, *holder, *cost, *until),
-            What::Freed { holder } => self.keys.values_mut().for_each(|held| drop(held.by.remove(holder))),
+            What::Freed { holder } => self.keys.values_mut().for_each(|held| held.by.retain(|one, _| one != holder)),
             What::Found { job, state } => drop(self.found.insert(*job, *state)),
         }
     }
@@ -215,8 +217,8 @@ impl Checker {
 
     fn finish(&mut self, end: End) {
         for job in std::mem::take(&mut self.accepted) {
-            match self.found.get(&job) {
-                Some(state) if end == End::Drained && !state.is_end() => self.violations.push(Violation::Unended(job, *state)),
+            match self.found.get(&job).copied() {
+                Some(state) if end == End::Drained && !state.is_end() => self.violations.push(Violation::Unended(job, state)),
                 None if !self.seen(job).pruned => self.violations.push(Violation::Lost(job)),
                 _ => (),
             }

@@ -1,8 +1,12 @@
 //! One suite for every Jobbers backend.
 
+pub mod checker;
+pub mod differential;
 pub mod fixture;
+pub mod history;
 pub mod kit;
 mod limits;
+pub mod memory;
 pub mod outcome;
 pub mod report;
 pub mod runner;
@@ -10,6 +14,7 @@ pub mod scenarios;
 pub mod stage;
 
 pub use fixture::{Cut, Fixture, Opening};
+pub use memory::InMemory;
 pub use outcome::{Broken, Outcome};
 pub use report::Report;
 pub use runner::run;
