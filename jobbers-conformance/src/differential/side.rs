@@ -212,7 +212,10 @@ impl Side {
         let mut answers = Vec::new();
         for (draft, verdict) in drafts.iter().zip(verdicts) {
             answers.push(match verdict {
-                DocVerdict::Applied(version) => Ok(learn(draft, version, number, world)),
+                DocVerdict::Applied(version) => {
+                    learn(draft, version, number, world);
+                    Ok(())
+                }
                 DocVerdict::Conflict(found) => Err(found.map(seen)),
             });
         }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jobbers_core::driver::{Backend, BackendParts, Capability, Dispatch, DocKey, DocKind, DocVerdict, DocWrite};
-use jobbers_core::record::JobState;
-use jobbers_core::{ErrorKind, Namespace, Timestamp};
+use jobbers_core::driver::{Backend, BackendParts, COMMIT_BYTES_MAX, Capability, Dispatch, DocKey, DocKind, DocVerdict, DocWrite, Op};
+use jobbers_core::record::{JobState, Outcome as Ending};
+use jobbers_core::{ErrorKind, JobId, Namespace, Timestamp};
 
-use crate::kit::{at, beat, delivery, insert, pull, record, turn};
+use crate::kit::{at, beat, delivery, insert, pull, record, release, turn};
 use crate::{Broken, Opening, Outcome, Stage, ensure, ensure_eq};
 
 /// What this queue can do beyond the contract; constant over its life, no I/O: and what the fixture claims for it.
@@ -231,14 +231,42 @@ async fn a_backend_that_is_cut_off_says_so_and_recovers(stage: Stage) -> Outcome
     drop(cut);
     for _ in 0..100 {
         if stage.store().load(&[job.id]).await.remove(0).is_ok() {
-            return {
-                let _: () = ensure_eq!(stage.reload(&job).await?, job, "the record");
-                Ok(())
-            };
+            ensure_eq!(stage.reload(&job).await?, job, "the record");
+            return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     Err(Broken::failed("10 s after the cut has healed a load still fails"))
+}
+
+async fn invalid(stage: &Stage, ops: Vec<Op>, run: Option<jobbers_core::RunId>, what: &str) -> Outcome {
+    let mut commit = stage.commit_of(stage.nonce(), ops);
+    commit.run = run.unwrap_or(commit.run);
+    let neighbour = stage.commit_of(stage.nonce(), vec![insert(stage.id(), record(JobState::Waiting))]);
+    let mut results = stage.store().commit(&[commit, neighbour]).await;
+    ensure_eq!(results.len(), 2, "results of two commits");
+    crate::kit::applied(results.remove(1)?)?;
+    let error = results.remove(0).err().ok_or_else(|| Broken::failed(format_args!("{what} was accepted")))?;
+    ensure_eq!((error.kind(), error.outcome_unknown()), (ErrorKind::Invalid, false), "the error for {what}: {error}");
+    Ok(())
+}
+
+/// Every driver call goes through one layer, which checks arguments: a commit that no driver may see is `Invalid`, and fails alone.
+async fn a_malformed_commit_is_invalid_and_fails_alone(stage: Stage) -> Outcome {
+    let run = stage.run();
+    let (one, two) = (JobId::new(run, 1), JobId::new(run, 2));
+    let child = stage.submit_at(JobId::new(run, 3), JobState::Waiting, |_| ()).await?;
+    let new = |id| insert(id, record(JobState::Waiting));
+    invalid(&stage, vec![], None, "a commit without operations").await?;
+    invalid(&stage, vec![new(one), new(stage.id())], None, "a commit of two runs").await?;
+    invalid(&stage, vec![new(one)], Some(stage.run()), "a commit of another run than its operations").await?;
+    invalid(&stage, vec![new(one), new(two), new(one)], None, "a commit of two operations on one id").await?;
+    invalid(&stage, vec![release(&child, Ending::Succeeded)], None, "a commit that nothing can refuse").await?;
+    let mut large = record(JobState::Ready);
+    large.spec = vec![7; COMMIT_BYTES_MAX + 1].into();
+    invalid(&stage, vec![insert(one, large)], None, "a commit of too many bytes").await?;
+    ensure_eq!(stage.load_all(&[one, two]).await?, vec![None, None], "the records");
+    Ok(())
 }
 
 table! { "backend", "backend.rs";
@@ -253,6 +281,7 @@ table! { "backend", "backend.rs";
         counts_go_on_after_a_reopen,
         a_namespace_may_be_opened_twice,
         a_backend_that_is_cut_off_says_so_and_recovers,
+        a_malformed_commit_is_invalid_and_fails_alone,
     ];
     BothDispatches: [
         it_dispatches_as_it_was_opened,

@@ -171,7 +171,8 @@ async fn many_are_given_back_in_one_call(stage: Stage) -> Outcome {
     let (holders, waiters) = crowd(&stage, &["a", "b", "c"], &[&["c"], &["a"], &["b"]]).await?;
     let mut seen = stage.give_back(&holders, at(1)).await?;
     let mut due = waiters;
-    seen.sort(); due.sort();
+    seen.sort();
+    due.sort();
     ensure_eq!(seen, due, "who holds");
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use jobbers_core::driver::{Capability, Verdict};
 use jobbers_core::record::{JobState, Outcome as Ending};
-use jobbers_core::JobId;
+use jobbers_core::{ErrorKind, JobId};
 
 use crate::kit::{self, applied, at, change, insert, pull, record, release, turn};
 use crate::{Outcome, Stage, ensure, ensure_eq};
@@ -123,6 +123,17 @@ async fn who_dispatches_a_job_that_turns_ready(stage: Stage) -> Outcome {
     Ok(())
 }
 
+/// At most `COMMIT_OPS_MAX`; at most one an id. A commit over its bounds is an error, and was not applied.
+async fn a_commit_over_its_bounds_is_an_error_and_not_applied(stage: Stage) -> Outcome {
+    let run = stage.run();
+    let ids: Vec<_> = (0..257).map(|step| JobId::new(run, step)).collect();
+    let error = stage.send(ids.iter().map(|id| insert(*id, record(JobState::Waiting))).collect()).await;
+    let error = error.err().ok_or_else(|| crate::Broken::failed("a commit of 257 operations was accepted"))?;
+    ensure_eq!((error.kind(), error.outcome_unknown()), (ErrorKind::Invalid, false), "the error");
+    ensure!(stage.load_all(&ids[..1]).await? == [None], "a part of it was applied");
+    Ok(())
+}
+
 /// An error whose `outcome_unknown()` holds may stand for a commit that was applied; any other was not.
 async fn an_error_says_whether_a_commit_may_have_been_applied(stage: Stage) -> Outcome {
     let cut = stage.fixture.cut(&stage.backend).await?.ok_or_else(|| crate::Broken::skipped("its fixture can not cut it off"))?;
@@ -209,6 +220,7 @@ table! { "commit", "store_commit.rs";
         a_conflict_names_the_first_operation_that_was_refused,
         commits_of_one_call_are_independent,
         a_hundred_commits_of_one_call_are_answered_in_their_order,
+        a_commit_over_its_bounds_is_an_error_and_not_applied,
         an_error_says_whether_a_commit_may_have_been_applied,
         a_load_sees_what_was_acknowledged,
         loads_answer_in_the_order_asked,

@@ -4,7 +4,7 @@ use jobbers_core::driver::{Op, Verdict};
 use jobbers_core::record::JobState;
 
 use crate::kit::{applied, ask, at, beat, change, insert, record, stop, turn};
-use crate::{Outcome, Stage, ensure_eq};
+use crate::{Broken, Outcome, Stage, ensure, ensure_eq};
 
 /// Renews a lease: sets `wake_at`, and `progress` where there is one.
 async fn a_beat_renews_the_lease(stage: Stage) -> Outcome {
@@ -126,7 +126,8 @@ async fn a_worker_finds_what_it_owns(stage: Stage) -> Outcome {
     applied(stage.send_as(nonce, vec![insert(inserted, running)]).await?)?;
     mine.push((inserted, jobbers_core::record::Revision { count: 1, nonce }));
     let mut seen = stage.store().owned(me, 100).await?;
-    seen.sort(); mine.sort();
+    seen.sort();
+    mine.sort();
     ensure_eq!(seen, mine, "what the worker owns");
     ensure_eq!(stage.store().owned(me, 2).await?.len(), 2, "how many of at most 2");
     ensure_eq!(stage.store().owned(stage.worker(), 9).await?, vec![], "what a new worker owns");
@@ -150,6 +151,19 @@ async fn a_worker_does_not_own_what_it_lost(stage: Stage) -> Outcome {
     Ok(())
 }
 
+/// Alone in its commit.
+async fn a_beat_that_is_not_alone_is_refused_as_invalid(stage: Stage) -> Outcome {
+    let run = stage.run();
+    let job = stage.submit_at(jobbers_core::JobId::new(run, 1), JobState::Running, |_| ()).await?;
+    let other = jobbers_core::JobId::new(run, 2);
+    let error = stage.send(vec![beat(&job, at(20)), insert(other, record(JobState::Ready))]).await.err();
+    let error = error.ok_or_else(|| Broken::failed("a commit of a beat and an insert was accepted"))?;
+    ensure_eq!(error.kind(), jobbers_core::ErrorKind::Invalid, "the kind of {error}");
+    ensure!(stage.load_all(&[other]).await? == [None], "a part of it was applied");
+    ensure_eq!(stage.reload(&job).await?, job, "the running job");
+    Ok(())
+}
+
 table! { "lease", "store_lease.rs";
     Once: [
         a_beat_renews_the_lease,
@@ -162,5 +176,6 @@ table! { "lease", "store_lease.rs";
         many_beats_of_one_call_are_answered_one_by_one,
         a_worker_finds_what_it_owns,
         a_worker_does_not_own_what_it_lost,
+        a_beat_that_is_not_alone_is_refused_as_invalid,
     ];
 }

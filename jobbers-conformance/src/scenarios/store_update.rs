@@ -197,10 +197,8 @@ async fn a_job_handed_back_goes_to_the_front(stage: Stage) -> Outcome {
     let (running, waits) = (stage.running().await?, stage.submit(JobState::Ready).await?);
     let answer = stage.apply(vec![at_front(turn(&running, JobState::Ready))]).await?;
     if stage.backend.dispatch() == jobbers_core::driver::Dispatch::Caller {
-        return {
-            let _: () = ensure_eq!(answer.ready, vec![kit::delivery_in_front(running.id, "mail")], "what the caller pushes");
-            Ok(())
-        };
+        ensure_eq!(answer.ready, vec![kit::delivery_in_front(running.id, "mail")], "what the caller pushes");
+        return Ok(());
     }
     // The first delivery of the job that was claimed by an Update is still there: nobody has pulled it.
     let mut ids: Vec<_> = stage.pull(&pull(&["mail"], at(0)), 3).await?.iter().map(|(delivery, _)| delivery.id).collect();
@@ -232,7 +230,7 @@ async fn a_job_may_move_to_another_queue(stage: Stage) -> Outcome {
     if stage.backend.dispatch() == jobbers_core::driver::Dispatch::Own {
         return stage.pull(&pull(&["image"], at(0)), 1).await.map(drop);
     }
-    let _: () = ensure_eq!(answer.ready, vec![kit::delivery(job.id, "image")], "what the caller pushes");
+    ensure_eq!(answer.ready, vec![kit::delivery(job.id, "image")], "what the caller pushes");
     Ok(())
 }
 
