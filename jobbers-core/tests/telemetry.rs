@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use jobbers_core::driver::{Commit, Op, Page, Pull};
 use jobbers_core::record::Record;
-use jobbers_core::telemetry::{DRIVER_CALLS, DRIVER_DURATION, DRIVER_SPAN, RELEASES_MISSING};
+use jobbers_core::telemetry::{DRIVER_CALLS, DRIVER_DURATION, DRIVER_SPAN, METRICS, RELEASES_MISSING};
 use jobbers_core::{JobId, QueueName, RunId, Timestamp, memory};
 use opentelemetry::metrics::{
     Counter, Histogram, HistogramBuilder, InstrumentBuilder, InstrumentProvider, Meter, MeterProvider, SyncInstrument,
@@ -26,9 +26,11 @@ struct Instrument {
 
 impl Instrument {
     fn note(&self, attributes: &[KeyValue]) {
+        let row = METRICS.iter().find(|metric| metric.name == self.name).expect("the registry has it");
+        assert!(attributes.iter().map(|pair| pair.key.as_str()).eq(row.attributes.iter().copied()), "{}: {attributes:?}", self.name);
         let attributes: Vec<String> = attributes.iter().map(|pair| format!("{}={}", pair.key, pair.value)).collect();
         let name = format!("{} {}", self.name, attributes.join(" "));
-        *self.seen.0.lock().unwrap().entry(name).or_default() += 1;
+        *self.seen.0.lock().expect("no holder panics").entry(name).or_default() += 1;
     }
 }
 
@@ -80,13 +82,13 @@ impl Subscriber for Spans {
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
         let mut fields = BTreeMap::from([("name", attributes.metadata().name().to_owned())]);
         attributes.record(&mut Fields(&mut fields));
-        let mut spans = self.0.lock().unwrap();
+        let mut spans = self.0.lock().expect("no holder panics");
         spans.push(fields);
         Id::from_u64(spans.len() as u64)
     }
     fn record(&self, id: &Id, values: &Values<'_>) {
-        let at = usize::try_from(id.into_u64()).unwrap() - 1;
-        values.record(&mut Fields(&mut self.0.lock().unwrap()[at]));
+        let at = usize::try_from(id.into_u64()).expect("spans are few") - 1;
+        values.record(&mut Fields(&mut self.0.lock().expect("no holder panics")[at]));
     }
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, _: &Event<'_>) {}

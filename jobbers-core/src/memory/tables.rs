@@ -1,6 +1,7 @@
 //! Records and documents, and their indexes.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound::{Excluded, Unbounded};
 
 use super::index::{Index, Rank};
@@ -34,9 +35,16 @@ impl Tables {
 
     /// Puts a record where another one, or none, stands.
     pub(super) fn put(&mut self, id: JobId, record: Record) {
-        let before = self.records.get(&id).map(|found| &found.head);
-        self.index.moved(id, before, Some(&record.head));
-        self.records.insert(id, Box::new(record));
+        match self.records.entry(id) {
+            Entry::Occupied(mut found) => {
+                self.index.moved(id, Some(&found.get().head), Some(&record.head));
+                **found.get_mut() = record;
+            }
+            Entry::Vacant(place) => {
+                self.index.moved(id, None, Some(&record.head));
+                place.insert(Box::new(record));
+            }
+        }
     }
 
     fn remove(&mut self, id: JobId) {
