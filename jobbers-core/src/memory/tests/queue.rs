@@ -135,3 +135,40 @@ async fn a_take_looks_at_300_deliveries_at_most() {
     assert!(taken.more && taken.claimed.is_empty() && taken.pulled.is_empty());
     assert_eq!(backend.queue().depth(&[queue("mail")]).await.unwrap(), [100]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn consumers_that_pull_and_listen_miss_no_delivery() {
+    const JOBS: u128 = 3_000;
+    let backend = open();
+    let (seen, mut all) = tokio::sync::mpsc::channel(16);
+    let consume = |backend: Backend, seen: tokio::sync::mpsc::Sender<u128>| async move {
+        loop {
+            let pulled = backend.queue().pull(&pull(1, 0, 100)).await.unwrap();
+            match pulled.items.first() {
+                Some((delivery, receipt)) => {
+                    backend.queue().ack(std::slice::from_ref(receipt)).await.unwrap();
+                    seen.send(delivery.id.run.as_u128()).await.unwrap();
+                }
+                // Far longer than the test may take: a ring that is lost is a test that fails.
+                None => backend.queue().listen(&[self::queue("mail")], Duration::from_secs(600)).await.unwrap(),
+            }
+        }
+    };
+    let consumers: Vec<_> = (0..4).map(|_| tokio::spawn(consume(backend.clone(), seen.clone()))).collect();
+    let push = async {
+        for run in 0..JOBS {
+            backend.queue().push(&[delivery(run, Priority::Normal, Place::Back)]).await.unwrap();
+            if run % 7 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    let collect = async {
+        let mut found = std::collections::BTreeSet::new();
+        while found.len() < JOBS as usize {
+            assert!(found.insert(all.recv().await.unwrap()), "one came twice");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(push, collect) }).await.expect("a delivery was missed");
+    consumers.iter().for_each(tokio::task::JoinHandle::abort);
+}
