@@ -69,9 +69,9 @@ impl World {
         self.records[&id(step)].head.state
     }
 
-    fn try_commit(&mut self, commit: &Commit) -> Result<(), Verdict> {
+    fn try_commit(&mut self, commit: &Commit) -> Result<(), Box<Verdict>> {
         match apply(commit, |id| Ok(self.records.get(&id).cloned())).unwrap() {
-            Applied::Refused(verdict) => Err(verdict),
+            Applied::Refused(verdict) => Err(Box::new(verdict)),
             Applied::Writes { writes, ready, .. } => {
                 self.records.extend(writes.into_iter().map(|write| (write.id, write.record)));
                 self.ready = ready;
