@@ -109,6 +109,23 @@ impl<O: DeserializeOwned> JobHandle<O> {
     /// - [`ErrorKind::WrongState`] if it ended otherwise: dead, cancelled or skipped, with the cause.
     /// - [`ErrorKind::Invalid`] if the output is no `O`, with the path of the field.
     /// - As [`ended`](JobHandle::ended).
+    ///
+    /// ```
+    /// # use jobbers_core::{client::Client, task::Task, worker::Worker};
+    /// const ADD: Task<(u64, u64), u64> = Task::new("add");
+    ///
+    /// async fn add((a, b): (u64, u64)) -> jobbers_core::Result<u64> {
+    ///     Ok(a + b)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> jobbers_core::Result<()> {
+    /// # let backend = jobbers_core::memory::open();
+    /// let worker = Worker::queues(["default"]).task(ADD, add).start(&backend).await?;
+    /// let job = Client::new(&backend).submit(ADD, &(1, 2)).await?;
+    /// assert_eq!(job.output().await?, 3);
+    /// worker.stop().await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn output(&self) -> Result<O> {
         output_of(&self.ended().await?)
     }

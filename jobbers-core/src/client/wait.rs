@@ -22,10 +22,8 @@ impl Client {
         let bell = self.backend().bell().clone();
         let (mut look_pause, mut bell_pause) = (LOOK_PAUSE_FIRST, BELL_PAUSE_FIRST);
         loop {
-            // Registered before the look: an end in between rings it.
+            // Made before the look: what rings in between is not missed.
             let rung = bell.notified();
-            tokio::pin!(rung);
-            rung.as_mut().enable();
             let job = match until {
                 None => self.get(id).await?,
                 Some(until) => match tokio::time::timeout_at(until, self.get(id)).await {

@@ -17,6 +17,9 @@ use crate::id::JobId;
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 /// The longest pause: a store that is back is noticed within that time.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long a store may take for a call before its answer counts as lost: drivers have shorter limits of their own, and one that hangs must
+/// not hold up every commit for ever.
+const CALL_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long answers wait for a foreign queue's push.
 const PUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Pushes under way: more would only pile up behind a queue that hangs.
@@ -111,7 +114,10 @@ impl Gatherer {
 
     async fn send(&mut self, batch: Vec<Call>) {
         let (commits, waits): (Vec<Commit>, Vec<Wait>) = batch.into_iter().map(|call| (call.commit, call.wait)).unzip();
-        let mut answers = self.backend.store().commit(&commits).await.into_iter();
+        let mut answers = match timeout(CALL_WAIT_MAX, self.backend.store().commit(&commits)).await {
+            Ok(answers) => answers.into_iter(),
+            Err(_) => commits.iter().map(|commit| Err(hangs(commit))).collect::<Vec<Answer>>().into_iter(),
+        };
         let jitter = self.backend.draws().number();
         let (mut ready, mut pushed, mut rung) = (Vec::new(), Vec::new(), false);
         for (commit, wait) in commits.into_iter().zip(waits) {
@@ -211,6 +217,11 @@ fn is_release(op: &Op) -> bool {
 fn pause(tries: u32, jitter: u64) -> Duration {
     let whole = PAUSE_FIRST.saturating_mul(1u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX)).min(PAUSE_MAX);
     whole / 2 + (whole / 2).mul_f64(jitter as f64 / u64::MAX as f64)
+}
+
+fn hangs(commit: &Commit) -> Error {
+    let why = format!("run {}: the store has not answered for {} s; is it reachable?", commit.run, CALL_WAIT_MAX.as_secs());
+    Error::new(ErrorKind::Unavailable, "commit", why).with_outcome_unknown()
 }
 
 fn no_answer(commit: &Commit) -> Error {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::record::{Cause, Priority, Rule};
+use crate::machine::Submission;
+use crate::record::{Cause, Edge, Priority, ReadyWhen, Rule, Spec};
 
 const ITEM: Task<String, u64> = Task::new("file.count").queue("items");
 const JOIN: Task<String, u64> = Task::new("file.total").queue("joins").priority(Priority::High);
@@ -154,6 +155,16 @@ async fn a_cancelled_run_never_starts_its_join() {
 }
 
 #[tokio::test]
+async fn a_run_that_is_cancelled_before_it_has_items_does_not_even_offer_its_join() {
+    let world = World::new();
+    let run = submitted(&world, 0).await;
+    run.cancel("enough").await.unwrap();
+    let joins = [QueueName::new("joins").unwrap()];
+    assert_eq!(world.client.backend().queue().depth(&joins).await.unwrap(), [0]);
+    assert_eq!(run.view().await.unwrap().unended, 0);
+}
+
+#[tokio::test]
 async fn a_map_that_runs_is_asked_to_stop_and_its_join_is_cancelled_before() {
     let world = World::new();
     let run = submitted(&world, 1).await;
@@ -163,33 +174,59 @@ async fn a_map_that_runs_is_asked_to_stop_and_its_join_is_cancelled_before() {
     assert_eq!(world.state(ids(&run).1).await, JobState::Cancelled);
 }
 
+fn step(id: JobId, queue: &str, remaining: u32, spec: Spec) -> Submission {
+    Submission {
+        id,
+        task: TaskName::new("any").unwrap(),
+        version: 1,
+        queue: QueueName::new(queue).unwrap(),
+        priority: Priority::Normal,
+        limits: Default::default(),
+        run_at: None,
+        remaining,
+        ready_when: ReadyWhen::AllEnded,
+        spec,
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_waits_is_cancelled_before_the_one_that_it_waits_for() {
+    let world = World::new();
+    let run = RunId::from_u128(5);
+    let then = |step| Spec {
+        edges: vec![Edge { step, queue: QueueName::new("late").unwrap(), ..Edge::default() }],
+        rule: Rule::AllEnded,
+        ..Spec::default()
+    };
+    let steps = [
+        step(JobId::new(run, 0), "early", 0, Spec::default()),
+        step(JobId::new(run, 1), "late", 1, then(2)),
+        step(JobId::new(run, 2), "late", 1, Spec { rule: Rule::AllEnded, ..Spec::default() }),
+        step(JobId::new(run, 3), "early", 0, then(1)),
+    ];
+    let moment = world.client.moment();
+    let ops = steps.iter().map(|step| machine::insert(step, None, &moment)).collect();
+    world.apply(Commit { run, nonce: moment.draw.nonce, ops }).await;
+    assert_eq!(world.client.cancel_run(run, "enough").await.unwrap().cancelled, 4);
+    assert_eq!(world.client.backend().queue().depth(&[QueueName::new("late").unwrap()]).await.unwrap(), [0]);
+}
+
 #[tokio::test]
 async fn follow_ups_of_a_lone_job_are_cancelled_with_its_run() {
     let world = World::new();
     let first = world.client.submit(ECHO, &text("a")).await.unwrap().id();
-    // A follow-up of a follow-up: each has a row of its own.
+    // The second follow-up of each has its own in a row far behind.
     let mut parent = first;
     let mut last = Vec::new();
     for _ in 0..3 {
         world.claim(parent).await;
         let job = world.job(parent).await;
-        let follow_up = machine::Submission {
-            id: parent,
-            task: job.record.head.task.clone(),
-            version: 1,
-            queue: job.record.head.queue.clone(),
-            priority: Priority::Normal,
-            limits: Default::default(),
-            run_at: None,
-            remaining: 0,
-            ready_when: Default::default(),
-            spec: Default::default(),
-        };
+        let follow_up = step(parent, "main", 0, Spec::default());
         let also = Also { then: vec![follow_up.clone(), follow_up], inline: None };
         let commit = machine::end(&job, &success("null"), &also, &world.client.moment());
         last = commit.ops[1..].iter().map(Op::id).collect();
         world.apply(commit).await;
-        parent = last[0];
+        parent = last[1];
     }
     let done = world.client.cancel_run(first.run, "enough").await.unwrap();
     assert_eq!((done.cancelled, done.asked), (4, 0));

@@ -21,6 +21,8 @@ pub(super) enum Fault {
     LostBefore,
     /// It is applied, and the caller does not know.
     LostAfter,
+    /// It is applied, and there is never an answer.
+    Hangs,
     /// It is refused for good.
     Refused,
     /// Somebody else's commit is applied first.
@@ -82,6 +84,10 @@ impl StateStore for Probe {
             Some(Fault::LostAfter) => {
                 self.store.commit(commits).await;
                 all(|| away().with_outcome_unknown())
+            }
+            Some(Fault::Hangs) => {
+                self.store.commit(commits).await;
+                std::future::pending().await
             }
             Some(Fault::Behind(commit)) => {
                 self.store.commit(&[commit]).await;

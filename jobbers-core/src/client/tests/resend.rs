@@ -42,6 +42,18 @@ async fn one_doubtful_answer_makes_the_end_of_patience_doubtful() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_ends_the_patience_of_a_caller_but_not_of_the_next() {
+    let world = World::new();
+    world.probe.then([Fault::Hangs]);
+    let submit = world.client.submit(ECHO, &text("a"));
+    let id = submit.job_id();
+    let error = submit.await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome_unknown()), (ErrorKind::TimedOut, true));
+    let patient = world.client.clone().patience(60 * SECOND);
+    assert_eq!(patient.submit(ECHO, &text("a")).id(id.run).await.unwrap().id(), id);
+}
+
+#[tokio::test(start_paused = true)]
 async fn trouble_that_does_not_pass_is_told_at_once() {
     let world = World::new();
     world.probe.then([Fault::Refused]);

@@ -198,6 +198,20 @@ async fn where_the_caller_dispatches_a_submit_is_pushed() {
     }
 }
 
+#[tokio::test]
+async fn a_record_that_can_not_be_read_hides_no_other() {
+    let world = World::new();
+    let good = world.client.submit(ECHO, &text("a")).await.unwrap();
+    let bad = JobId::from(RunId::from_u128(5));
+    let record = Record { spec: Bytes::from_static(b"\xffgarbage"), ..Record::default() };
+    world.apply(Commit { run: bad.run, nonce: 9, ops: vec![Op::Insert { id: bad, record, over: None }] }).await;
+    let ready = Filter { state: JobState::Ready, queue: None, task: None };
+    let page = world.client.list(&ready, &Page { after: None, limit: 10 }).await.unwrap();
+    assert_eq!((page.jobs.len(), page.jobs[0].id), (1, good.id()));
+    assert_eq!((page.damaged.len(), page.damaged[0].0, page.damaged[0].1.kind()), (1, bad, ErrorKind::Damaged));
+    assert_eq!(world.client.get(bad).await.unwrap_err().kind(), ErrorKind::Damaged);
+}
+
 /// A queue whose pushes never end.
 #[derive(Debug)]
 struct Stuck(Arc<dyn Queue>);
