@@ -10,6 +10,7 @@ pub mod memory;
 pub mod outcome;
 pub mod report;
 pub mod runner;
+pub mod sabotage;
 pub mod scenarios;
 pub mod stage;
 
