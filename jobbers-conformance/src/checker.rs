@@ -5,7 +5,7 @@ use std::fmt;
 
 use jobbers_core::driver::Holder;
 use jobbers_core::record::{JobState, LimitKey, Revision};
-use jobbers_core::{JobId, Timestamp};
+use jobbers_core::{JobId, LimitName, Timestamp};
 
 use crate::history::{By, Event, What, Write};
 
@@ -90,7 +90,8 @@ struct Checker {
     found: HashMap<JobId, JobState>,
     settled: HashSet<(JobId, u32, JobId, u32)>,
     releases: HashSet<(u64, JobId)>,
-    keys: HashMap<LimitKey, Held>,
+    bounds: HashMap<LimitName, Option<u32>>,
+    keys: HashMap<LimitKey, BTreeMap<Holder, (u32, Timestamp)>>,
 }
 
 /// What was seen of one job.
@@ -102,12 +103,6 @@ struct Seen {
     started: HashSet<Revision>,
     ended: HashSet<Revision>,
     pruned: bool,
-}
-
-#[derive(Default)]
-struct Held {
-    most: Option<u32>,
-    by: BTreeMap<Holder, (u32, Timestamp)>,
 }
 
 impl Checker {
@@ -122,9 +117,9 @@ impl Checker {
             What::Pruned { job } => self.seen(*job).pruned = true,
             What::HandlerStart { job, fence, .. } => self.started(*job, *fence),
             What::HandlerEnd { job, fence } => self.ended(*job, *fence),
-            What::Bounded { key, most } => self.keys.entry(key.clone()).or_default().most = *most,
+            What::Bounded { limit, most } => drop(self.bounds.insert(limit.clone(), *most)),
             What::Permit { key, holder, cost, until } => self.permit(event.at, key, *holder, *cost, *until),
-            What::Freed { holder } => self.keys.values_mut().for_each(|held| held.by.retain(|one, _| one != holder)),
+            What::Freed { holder } => self.keys.values_mut().for_each(|held| held.retain(|one, _| one != holder)),
             What::Found { job, state } => drop(self.found.insert(*job, *state)),
         }
     }
@@ -206,11 +201,12 @@ impl Checker {
     fn permit(&mut self, at: Timestamp, key: &LimitKey, holder: Holder, cost: u32, until: Timestamp) {
         let held = self.keys.entry(key.clone()).or_default();
         // An Extend of a known holder is let in also above a lowered bound.
-        let known = held.by.get(&holder).is_some_and(|(_, until)| *until > at);
-        held.by.retain(|_, (_, until)| *until > at);
-        held.by.insert(holder, (cost, until));
-        let sum: u32 = held.by.values().map(|(cost, _)| *cost).sum();
-        if let Some(most) = held.most.filter(|most| sum > *most && !known) {
+        let known = held.get(&holder).is_some_and(|(_, until)| *until > at);
+        held.retain(|_, (_, until)| *until > at);
+        held.insert(holder, (cost, until));
+        let sum: u32 = held.values().map(|(cost, _)| *cost).sum();
+        let most = self.bounds.get(&key.limit).copied().flatten();
+        if let Some(most) = most.filter(|most| sum > *most && !known) {
             self.violations.push(Violation::OverBound(key.clone(), sum, most));
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jobbers_core::driver::Holder;
 use jobbers_core::record::{JobState, LimitKey, Revision};
-use jobbers_core::{JobId, Timestamp, WorkerId};
+use jobbers_core::{JobId, LimitName, Timestamp, WorkerId};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,10 +84,10 @@ pub enum What {
         /// The revision of its claim.
         fence: Revision,
     },
-    /// A key has this bound from now on; `None`: it has none.
+    /// Every key of a limit has this bound from now on; `None`: it has none.
     Bounded {
-        /// The key.
-        key: LimitKey,
+        /// The limit.
+        limit: LimitName,
         /// At most so many at once.
         most: Option<u32>,
     },

@@ -2,6 +2,7 @@
 
 pub mod checker;
 pub mod differential;
+pub mod faults;
 pub mod fixture;
 pub mod history;
 pub mod kit;
@@ -13,6 +14,7 @@ pub mod runner;
 pub mod sabotage;
 pub mod scenarios;
 pub mod stage;
+pub mod truth;
 
 pub use fixture::{Cut, Fixture, Opening};
 pub use memory::InMemory;
