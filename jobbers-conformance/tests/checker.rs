@@ -92,7 +92,7 @@ fn planted(change: impl FnOnce(&mut Vec<What>)) -> Vec<Violation> {
 /// The place of the write of this job with this count.
 fn place(history: &[What], step: u32, count: u32) -> usize {
     let is = |what: &What| matches!(what, What::Wrote(write) if write.job == id(step) && write.revision.count == count);
-    history.iter().position(is).unwrap()
+    history.iter().position(is).expect("the clean history has this write")
 }
 
 #[test]
