@@ -99,9 +99,14 @@ impl Engine {
         let (most, why) = limit.unwrap_or((SPAN_MAX, String::new()));
         let mut handler = Some((registration.run)(call));
         let ended = tokio::select! {
+            // The handler first: it may have heard that it is told to end, and be done.
+            biased;
             ended = caught(&mut handler) => Ok(ended),
             told = claimed.cut() => Err(by_told(&told)),
-            () = sleep_until(Instant::now() + most) => Err(failed(AttemptEnd::TimedOut, vec![SmallText::new(&why)], Decision::ByPolicy)),
+            () = sleep_until(Instant::now() + most) => {
+                let error = JobError::retry(why);
+                Err(failed(AttemptEnd::TimedOut, error.chain(), decision(registration, &error, Decision::ByPolicy)))
+            }
         };
         claimed.token.cancel();
         drop_quietly(handler, job.id);

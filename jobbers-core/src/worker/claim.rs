@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -85,7 +85,7 @@ pub(super) struct Claimed {
     pub(super) on_stop: OnStop,
     /// Cancelled as soon as the attempt is told to end.
     pub(super) token: CancellationToken,
-    told: watch::Sender<Option<Told>>,
+    news: Notify,
     state: Mutex<State>,
 }
 
@@ -107,6 +107,8 @@ pub(super) struct State {
     pub(super) stalled: bool,
     /// The mark that stands in the store.
     pub(super) asked: Option<Stop>,
+    /// What the attempt was told.
+    told: Option<Told>,
     /// Its end is on the way: a refused beat means nothing now.
     pub(super) ending: bool,
     /// Follow-ups for the commit of its success.
@@ -126,6 +128,7 @@ impl Claimed {
             alive: Instant::now(),
             stalled: false,
             asked: head.asked.clone(),
+            told: None,
             ending: false,
             then: Vec::new(),
         };
@@ -137,7 +140,7 @@ impl Claimed {
             heartbeat_every: job.spec.heartbeat_every.map(|every| every.min(SPAN_MAX)),
             on_stop: job.spec.on_stop,
             token: CancellationToken::new(),
-            told: watch::Sender::new(None),
+            news: Notify::new(),
             state: Mutex::new(state),
         })
     }
@@ -149,45 +152,45 @@ impl Claimed {
 
     /// Tells the attempt to end; answers whether that is news to it.
     pub(super) fn tell(&self, told: Told) -> bool {
-        if let Told::Asked(stop) = &told {
-            self.state().asked = Some(stop.clone());
-        }
-        let news = self.told.send_if_modified(|before| {
-            let news = before.as_ref().is_none_or(|before| told.outweighs(before) && *before != told);
-            if news {
-                *before = Some(told);
+        {
+            let mut state = self.state();
+            if let Told::Asked(stop) = &told {
+                state.asked = Some(stop.clone());
             }
-            news
-        });
+            if state.told.as_ref().is_some_and(|before| !told.outweighs(before) || *before == told) {
+                return false;
+            }
+            state.told = Some(told);
+        }
+        // In that order: the handler hears of it, and can do what it does without waiting, before it is dropped.
         self.token.cancel();
-        news
+        self.news.notify_one();
+        true
     }
 
     /// Whether the end of its lease is still news to the attempt.
     pub(super) fn may_lapse(&self) -> bool {
-        matches!(*self.told.borrow(), None | Some(Told::Asked(_))) && !self.state().ending
+        let state = self.state();
+        matches!(state.told, None | Some(Told::Asked(_))) && !state.ending
     }
 
     /// What the attempt was told.
     pub(super) fn told(&self) -> Option<Told> {
-        self.told.borrow().clone()
+        self.state().told.clone()
     }
 
-    /// Returns what the attempt was told, once its grace is over. Cancel safe.
+    /// Returns what the attempt was told, once its grace is over. Only one waits at a time. Cancel safe.
     pub(super) async fn cut(&self) -> Told {
-        let mut changes = self.told.subscribe();
         let mut since = None;
         loop {
-            let told = changes.borrow_and_update().clone();
-            let Some(told) = told else {
-                // The sender lives as long as `self`.
-                let _ = changes.changed().await;
+            let Some(told) = self.told() else {
+                self.news.notified().await;
                 continue;
             };
             let over = *since.get_or_insert_with(Instant::now) + told.grace();
             tokio::select! {
                 () = tokio::time::sleep_until(over) => return told,
-                _ = changes.changed() => {}
+                () = self.news.notified() => {}
             }
         }
     }

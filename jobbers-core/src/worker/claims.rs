@@ -21,6 +21,10 @@ impl Claims {
     /// Adds a claim; it is held until the guard is dropped.
     pub(super) fn hold(self: &Arc<Claims>, claimed: Arc<Claimed>) -> Hold {
         self.lock().insert((claimed.id, claimed.revision), claimed.clone());
+        if claimed.heartbeat_every.is_some() {
+            // The loop sleeps until the next sign of life is due, and does not know of this one.
+            self.ring();
+        }
         Hold { claims: self.clone(), claimed }
     }
 

@@ -19,7 +19,7 @@ const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// The longest pause after trouble: a backend that is back is noticed within that time.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long a worker waits for a hint before it looks for itself.
-const LISTEN_MAX: Duration = Duration::from_secs(1);
+const LISTEN_MAX: Duration = Duration::from_secs(2);
 /// The first and the longest pause after a hint that was wrong.
 const WRONG_HINT_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
 
@@ -36,8 +36,21 @@ impl Slots {
     }
 }
 
-/// Fetches until the worker stops. Whatever the backend does, it never ends by itself.
+/// Fetches until the worker stops. Whatever the backend does, it never ends by itself: a panic in there, a bug, is reported, and the loop goes
+/// on.
 pub(super) async fn run(engine: Arc<Engine>) {
+    while let Err(error) = tokio::spawn(fetch_until_stopped(engine.clone())).await {
+        if !error.is_panic() {
+            // The runtime is shutting down.
+            break;
+        }
+        tracing::error!(worker = %engine.id, %error, "the fetch loop panicked, which is a bug; it goes on");
+        wait(&engine, PAUSE_MAX).await;
+    }
+    engine.vitals.stopped();
+}
+
+async fn fetch_until_stopped(engine: Arc<Engine>) {
     let mut pace = Pace { failures: 0, empty: 0 };
     let mut turn = 0;
     while let Some(slots) = free_slots(&engine).await {
@@ -50,7 +63,6 @@ pub(super) async fn run(engine: Arc<Engine>) {
             pace.failed(&engine, &error).await;
         }
     }
-    engine.vitals.stopped();
 }
 
 /// All free slots, up to a call's worth; waits for one. `None` once the worker stops.

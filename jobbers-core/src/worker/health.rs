@@ -68,7 +68,7 @@ impl Vitals {
         let now = Instant::now();
         let state = State { fetching: Fetching::Working, fetched: now, renewed: now, fetch_trouble: None, lease_trouble: None };
         // Below that a healthy worker that waits for a hint would look late.
-        let late = (settings.lease * 2 / 3).max(Duration::from_secs(3));
+        let late = (settings.lease * 2 / 3).max(Duration::from_secs(5));
         Vitals { slots: settings.slots, late, state: Mutex::new(state) }
     }
 

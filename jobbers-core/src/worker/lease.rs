@@ -69,11 +69,16 @@ impl LeaseLoop {
                 }
             }
             let now = Instant::now();
-            let beats = self.beats(now, if now >= next { Whom::All } else { Whom::News });
+            let whom = if now >= next { Whom::All } else { Whom::News };
+            let beats = self.beats(now, whom);
+            let nothing = beats.is_empty() && whom == Whom::News;
             let mut answered = self.send(beats).await;
-            if now >= next {
+            if whom == Whom::All {
                 answered &= self.presence.renew(&self.store).await;
                 next = Instant::now() + if answered { self.third() } else { self.again() };
+            }
+            if answered && !nothing {
+                self.vitals.renewed();
             }
             self.look_at_claims(Instant::now());
         }
@@ -162,9 +167,6 @@ impl LeaseLoop {
                 tracing::warn!(%error, jobs = beats.len(), "leases were not renewed; trying again");
                 self.vitals.renewal_failed(&error);
             }
-        }
-        if answered {
-            self.vitals.renewed();
         }
         answered
     }

@@ -7,7 +7,9 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, UpDownCounter};
 use tracing::Span;
 
+use crate::driver::{Commit, Op};
 use crate::machine::Job;
+use crate::record::Head;
 use crate::telemetry;
 
 /// The instruments of all workers of a process.
@@ -16,6 +18,7 @@ pub(crate) struct Meters {
     duration: Histogram<f64>,
     lost: Counter<u64>,
     stale: Counter<u64>,
+    ended: Counter<u64>,
     beats: Counter<u64>,
     busy: UpDownCounter<i64>,
     fetches: Counter<u64>,
@@ -32,6 +35,7 @@ pub(crate) fn meters() -> &'static Meters {
         duration: telemetry::ATTEMPT_DURATION.histogram(),
         lost: telemetry::LEASES_LOST.counter(),
         stale: telemetry::COMMITS_STALE.counter(),
+        ended: telemetry::ENDED.counter(),
         beats: telemetry::BEATS.counter(),
         busy: telemetry::SLOTS_BUSY.up_down_counter(),
         fetches: telemetry::FETCHES.counter(),
@@ -42,7 +46,10 @@ pub(crate) fn meters() -> &'static Meters {
 }
 
 fn of(job: &Job) -> [KeyValue; 2] {
-    let head = &job.record.head;
+    names(&job.record.head)
+}
+
+fn names(head: &Head) -> [KeyValue; 2] {
     [KeyValue::new("queue", head.queue.to_string()), KeyValue::new("task", head.task.to_string())]
 }
 
@@ -51,6 +58,18 @@ impl Meters {
         let [queue, task] = of(job);
         self.duration.record(ran.as_secs_f64(), &[queue.clone(), task.clone()]);
         self.attempts.add(1, &[queue, task, KeyValue::new("outcome", outcome)]);
+    }
+
+    /// The end that a commit makes, to be counted once it was applied.
+    pub(crate) fn ends(&self, commit: &Commit) -> Ends {
+        let head = commit.ops.iter().find_map(|op| match op {
+            Op::Update { record, .. } if record.head.state.is_end() => Some(&record.head),
+            _ => None,
+        });
+        Ends(head.map(|head| {
+            let [queue, task] = names(head);
+            [queue, task, KeyValue::new("state", head.state.as_str())]
+        }))
     }
 
     pub(super) fn lost(&self, job: &Job) {
@@ -79,6 +98,17 @@ impl Meters {
 
     pub(crate) fn pushed_again(&self, deliveries: usize) {
         self.pushed_again.add(deliveries as u64, &[]);
+    }
+}
+
+/// An end that a commit makes, if it makes one.
+pub(crate) struct Ends(Option<[KeyValue; 3]>);
+
+impl Ends {
+    pub(crate) fn count(self) {
+        if let Some(attributes) = self.0 {
+            meters().ended.add(1, &attributes);
+        }
     }
 }
 

@@ -51,8 +51,10 @@ fn alive(pid: u32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
+    #![cfg(target_os = "linux")]
+
     use super::*;
 
     #[test]

@@ -65,16 +65,19 @@ pub(super) struct Parts {
 }
 
 /// Waits for the order to stop, and stops the worker. An owner that has gone orders it as well.
-pub(super) async fn supervise(mut parts: Parts, mut orders: watch::Receiver<Order>) -> StopReport {
-    let _ = orders.wait_for(|order| *order != Order::Work).await;
+pub(super) async fn supervise(parts: Parts, mut orders: watch::Receiver<Order>) -> StopReport {
     let engine = parts.engine.clone();
+    let mut leases = Some(parts.leases);
+    tokio::select! {
+        _ = orders.wait_for(|order| *order != Order::Work) => {}
+        // Without leases it would work for nothing; whoever watches the process starts it anew.
+        () = ended(&mut leases) => tracing::error!(worker = %engine.id, "the lease loop has ended, which is a bug; the worker stops"),
+    }
     engine.stopping.cancel();
     tracing::info!(worker = %engine.id, attempts = engine.claims.count(), "the worker stops");
-    let fetcher = &mut parts.fetcher;
     let all_ended = async {
-        if fetcher.await.is_err_and(|error| error.is_panic()) {
-            tracing::error!(worker = %engine.id, "the fetch loop panicked; this is a bug");
-        }
+        // A fetch loop ends only with the worker, or the runtime.
+        let _ = parts.fetcher.await;
         engine.attempts.close();
         engine.attempts.wait().await;
     };
@@ -88,7 +91,7 @@ pub(super) async fn supervise(mut parts: Parts, mut orders: watch::Receiver<Orde
     if let Some(scheduler) = parts.scheduler {
         scheduler.stop().await;
     }
-    if timeout(TIDY_PATIENCE, parts.leases).await.is_err() {
+    if timeout(TIDY_PATIENCE, ended(&mut leases)).await.is_err() {
         tracing::warn!(worker = %engine.id, "the lease loop waits for a store that does not answer");
     }
     let tally = &engine.tally;
@@ -100,6 +103,14 @@ pub(super) async fn supervise(mut parts: Parts, mut orders: watch::Receiver<Orde
     };
     tracing::info!(worker = %engine.id, ?report, "the worker has stopped");
     report
+}
+
+/// Returns when the task has ended.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    if let Some(handle) = task {
+        let _ = handle.await;
+    }
+    *task = None;
 }
 
 /// Waits until all attempts have ended; tells them to, once the grace is over, or the order says so.

@@ -5,6 +5,8 @@ mod leases;
 mod maps;
 mod presences;
 mod run;
+#[cfg(unix)]
+mod signals;
 mod starts;
 mod stops;
 
@@ -16,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::{Worker, WorkerHandle};
 use crate::client::{Client, JobView};
-use crate::driver::Backend;
+use crate::driver::{Backend, Dispatch};
 use crate::id::JobId;
 use crate::machine::Job;
 use crate::memory;
@@ -32,9 +34,9 @@ async fn echo(text: String) -> Result<String, super::JobError> {
     Ok(text)
 }
 
-/// A backend, both ways: with its fast path, and without.
-fn both_ways() -> [Backend; 2] {
-    [memory::open(), memory::open().without_take()]
+/// A backend each way: with its fast path, without it, and with a store that leaves pushes to its callers.
+fn each_way() -> [Backend; 3] {
+    [memory::open(), memory::open().without_take(), memory::Memory::new().dispatch(Dispatch::Caller).open()]
 }
 
 /// A worker with defaults that suit a test.

@@ -15,7 +15,7 @@ const NUMBER: Task<u32, u32> = Task::new("number").retry(Retry::constant(Duratio
 
 #[tokio::test]
 async fn a_job_runs_once_and_its_output_is_stored() {
-    for backend in both_ways() {
+    for backend in each_way() {
         let worker = worker().task(ECHO, echo).start(&backend).await.unwrap();
         let client = Client::new(&backend);
         let jobs = client.submit_all(ECHO, (0..50).map(|n| n.to_string())).await;
@@ -176,7 +176,7 @@ async fn follow_ups_are_submitted_by_a_success_and_only_then() {
 
 #[tokio::test]
 async fn a_task_that_is_unknown_here_is_put_off_until_a_worker_knows_it() {
-    for backend in both_ways() {
+    for backend in each_way() {
         let first = worker().task(NUMBER, async |n: u32| Ok::<u32, JobError>(n)).start(&backend).await.unwrap();
         let job = Client::new(&backend).submit(ECHO, &"hello".to_owned()).await.unwrap().id();
         let put_off = until(&backend, job, is_end(JobState::Scheduled)).await;
