@@ -1,0 +1,249 @@
+//! One write transaction: the tables, and what its requests have in common.
+
+use std::collections::HashMap;
+
+use jobbers_core::driver::{Applied, Commit, Dispatch, Verdict, Write, apply};
+use jobbers_core::record::{Head, Parts};
+use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, WriteTransaction};
+
+use crate::engine::Shared;
+use crate::keys::{self, JobKey, PartKey, WakeKey};
+use crate::rows::{self, Row};
+use crate::tables::{COUNTS, DOCUMENTS, Disk, HEADS, LIST, Lazy, META, PARTS, READY, RUNS, WAKE, open};
+
+/// The counter of transactions.
+const TRANSACTIONS: &str = "transactions";
+
+/// How many transactions the file has seen.
+pub(crate) fn transactions(txn: &ReadTransaction) -> Disk<u64> {
+    let stored = open(txn, META)?.get(TRANSACTIONS)?;
+    Ok(stored.and_then(|bytes| bytes.value().try_into().ok()).map_or(0, u64::from_be_bytes))
+}
+
+/// A write transaction at work.
+pub(crate) struct Group<'t> {
+    pub(crate) shared: &'t Shared,
+    pub(crate) heads: Lazy<'t, &'static JobKey, &'static [u8]>,
+    pub(crate) parts: Lazy<'t, &'static PartKey, &'static [u8]>,
+    pub(crate) list: Lazy<'t, &'static [u8], ()>,
+    pub(crate) wake: Lazy<'t, &'static WakeKey, ()>,
+    pub(crate) ready: Lazy<'t, &'static [u8], &'static JobKey>,
+    pub(crate) runs: Lazy<'t, &'static [u8; 16], u64>,
+    pub(crate) documents: Lazy<'t, &'static [u8], &'static [u8]>,
+    counts: Lazy<'t, &'static [u8], u64>,
+    meta: Lazy<'t, &'static str, &'static [u8]>,
+    /// Changes of counts: written once, however many jobs the transaction moves.
+    moved: HashMap<(QueueName, u8), i64>,
+    counters: HashMap<&'static str, u64>,
+    pub(crate) after: After,
+}
+
+/// What a transaction does to what lives in memory, once it is on disk.
+#[derive(Debug, Default)]
+pub(crate) struct After {
+    /// The transaction's number: the file has it exactly if the transaction was made.
+    pub(crate) number: u64,
+    /// Queues that have got deliveries.
+    pub(crate) rung: Vec<QueueName>,
+    /// Jobs whose timer was set anew.
+    pub(crate) timers: Vec<JobId>,
+    /// Deliveries that are gone.
+    pub(crate) gone: Vec<u64>,
+}
+
+impl After {
+    pub(crate) fn settle(&self, shared: &Shared) {
+        shared.volatile().forget(&self.timers, &self.gone);
+        shared.bells.ring(&self.rung);
+    }
+}
+
+impl<'t> Group<'t> {
+    pub(crate) fn new(txn: &'t WriteTransaction, shared: &'t Shared) -> Group<'t> {
+        Group {
+            shared,
+            heads: Lazy::new(txn, HEADS),
+            parts: Lazy::new(txn, PARTS),
+            list: Lazy::new(txn, LIST),
+            wake: Lazy::new(txn, WAKE),
+            ready: Lazy::new(txn, READY),
+            runs: Lazy::new(txn, RUNS),
+            documents: Lazy::new(txn, DOCUMENTS),
+            counts: Lazy::new(txn, COUNTS),
+            meta: Lazy::new(txn, META),
+            moved: HashMap::new(),
+            counters: HashMap::new(),
+            after: After::default(),
+        }
+    }
+
+    /// Applies one commit; the inner error is that commit's alone, and then nothing of it is written.
+    pub(crate) fn commit(&mut self, commit: &Commit, dispatch: Dispatch) -> Disk<Result<Verdict>> {
+        let heads = self.heads.open()?;
+        let mut seen: Vec<(JobId, u8)> = Vec::with_capacity(commit.ops.len());
+        let mut broken: Option<StorageError> = None;
+        let applied = apply(commit, |id| match rows::row(heads, id) {
+            Ok(Ok(Some(row))) => {
+                seen.push((id, row.parts));
+                Ok(Some(row.bare()))
+            }
+            Ok(Ok(None)) => Ok(None),
+            Ok(Err(error)) => Err(error),
+            Err(error) => {
+                broken = Some(error);
+                Err(Error::new(ErrorKind::Unavailable, "read a job", id.to_string()))
+            }
+        });
+        if let Some(error) = broken {
+            return Err(error);
+        }
+        let (writes, ready, asked, mut claimed, missing) = match applied {
+            Ok(Applied::Writes { writes, ready, asked, claimed, missing }) => (writes, ready, asked, claimed, missing),
+            Ok(Applied::Refused(verdict)) => return Ok(Ok(verdict)),
+            Err(error) => return Ok(Err(error)),
+        };
+        if missing > 0 {
+            tracing::debug!(run = %commit.run, missing, "released jobs that are not there");
+        }
+        // What is read comes before what is written: an error after the first write would leave half a commit.
+        for (id, record) in &mut claimed {
+            let parts = seen.iter().find(|(other, _)| other == id).map_or(0, |(_, parts)| *parts);
+            let head = record.head.clone();
+            let stored = rows::whole(self.parts.open()?, *id, Row { parts, head })?;
+            (record.spec, record.trail, record.output) = (stored.spec, stored.trail, stored.output);
+        }
+        // Both follow the order of the operations.
+        let mut stored = seen.into_iter().peekable();
+        for write in &writes {
+            let parts = std::iter::from_fn(|| stored.next()).find(|(id, _)| *id == write.id);
+            self.put(write, parts.map_or(0, |(_, parts)| parts))?;
+        }
+        if dispatch == Dispatch::Caller {
+            return Ok(Ok(Verdict::Applied { ready, asked, claimed }));
+        }
+        for delivery in &ready {
+            self.enqueue(delivery)?;
+        }
+        Ok(Ok(Verdict::Applied { ready: Vec::new(), asked, claimed }))
+    }
+
+    /// Writes one record: its head, the parts that changed, and what finds it.
+    pub(crate) fn put(&mut self, write: &Write, mut stored: u8) -> Disk<()> {
+        let key = write.id.to_bytes();
+        if write.changed != Parts::NONE {
+            for (code, bytes) in rows::changed_parts(&write.record, write.changed) {
+                let key = keys::part(code, &key);
+                if !bytes.is_empty() {
+                    self.parts.open()?.insert(&key, &**bytes)?;
+                    stored |= code;
+                } else if stored & code != 0 {
+                    self.parts.open()?.remove(&key)?;
+                    stored &= !code;
+                }
+            }
+        }
+        self.heads.open()?.insert(&key, rows::head_row(stored, &write.record.head).as_slice())?;
+        self.index(write.id, write.before.as_ref(), Some(&write.record.head))
+    }
+
+    /// Keeps what finds a job in step with its head.
+    pub(crate) fn index(&mut self, id: JobId, before: Option<&Head>, after: Option<&Head>) -> Disk<()> {
+        let place = |head: &Head| (head.state, keys::order(head));
+        if before.map(place) != after.map(place) || before.map(|head| &head.queue) != after.map(|head| &head.queue) {
+            let list = self.list.open()?;
+            if let Some(head) = before {
+                list.remove(keys::list(head, id).as_slice())?;
+            }
+            if let Some(head) = after {
+                list.insert(keys::list(head, id).as_slice(), ())?;
+            }
+            self.moved(before, -1);
+            self.moved(after, 1);
+        }
+        let timer = |head: &Head| head.wake_at.filter(|_| !head.state.is_end());
+        let (old, new) = (before.and_then(timer), after.and_then(timer));
+        if old != new {
+            let wake = self.wake.open()?;
+            if let Some(at) = old {
+                wake.remove(&keys::wake(at, id))?;
+            }
+            if let Some(at) = new {
+                wake.insert(&keys::wake(at, id), ())?;
+            }
+            self.after.timers.push(id);
+        }
+        let unended = |head: Option<&Head>| i64::from(head.is_some_and(|head| !head.state.is_end()));
+        self.run(id, unended(after) - unended(before))
+    }
+
+    fn moved(&mut self, head: Option<&Head>, by: i64) {
+        if let Some(head) = head {
+            self.count(&head.queue, head.state.index(), by);
+        }
+    }
+
+    /// Changes a count when the transaction ends.
+    pub(crate) fn count(&mut self, queue: &QueueName, code: u8, by: i64) {
+        *self.moved.entry((queue.clone(), code)).or_default() += by;
+    }
+
+    /// Keeps the count of a run's records that have not ended. A run without steps has none: its one head says it.
+    fn run(&mut self, id: JobId, by: i64) -> Disk<()> {
+        if by == 0 {
+            return Ok(());
+        }
+        let runs = self.runs.open()?;
+        let key = id.run.as_u128().to_be_bytes();
+        // Most stores hold lone jobs for the most part: no look-up where there is nothing to find.
+        let stored = if runs.is_empty()? { None } else { runs.get(&key)?.map(|count| count.value()) };
+        let counted = match stored {
+            Some(counted) => counted,
+            None if id.step == 0 => return Ok(()),
+            None => self.own_record(id)?,
+        };
+        self.runs.open()?.insert(&key, counted.saturating_add_signed(by))?;
+        Ok(())
+    }
+
+    /// How many records a run without a count has that have not ended: its own one, or none.
+    fn own_record(&mut self, id: JobId) -> Disk<u64> {
+        let row = rows::row(self.heads.open()?, JobId::from(id.run))?;
+        // A record that does not decode was counted as one that has not ended when it was written, if at all.
+        Ok(row.map_or(1, |row| u64::from(row.is_some_and(|row| !row.head.state.is_end()))))
+    }
+
+    /// The next number of a counter of the store; it starts at `first`.
+    pub(crate) fn next(&mut self, counter: &'static str, first: u64, by: i64) -> Disk<u64> {
+        let now = match self.counters.get(counter) {
+            Some(now) => *now,
+            None => {
+                let stored = self.meta.open()?.get(counter)?;
+                stored.and_then(|bytes| bytes.value().try_into().ok()).map_or(first, u64::from_be_bytes)
+            }
+        };
+        self.counters.insert(counter, now.wrapping_add_signed(by));
+        Ok(now)
+    }
+
+    /// Writes what was gathered.
+    pub(crate) fn finish(mut self) -> Disk<After> {
+        for ((queue, code), by) in std::mem::take(&mut self.moved) {
+            if by == 0 {
+                continue;
+            }
+            let key = keys::count(&queue, code);
+            let counts = self.counts.open()?;
+            let stored = counts.get(key.as_slice())?.map_or(0, |count| count.value());
+            match stored.saturating_add_signed(by) {
+                0 => counts.remove(key.as_slice()).map(drop)?,
+                count => counts.insert(key.as_slice(), count).map(drop)?,
+            }
+        }
+        self.after.number = self.next(TRANSACTIONS, 0, 1)?;
+        for (counter, next) in std::mem::take(&mut self.counters) {
+            self.meta.open()?.insert(counter, next.to_be_bytes().as_slice())?;
+        }
+        Ok(self.after)
+    }
+}

@@ -1,0 +1,109 @@
+//! The tables of the file, and how a transaction opens them.
+
+use redb::{Key, ReadTransaction, ReadableDatabase, StorageError, Table, TableDefinition, TableError, Value, WriteTransaction};
+
+use crate::keys::{JobKey, PartKey, WakeKey};
+
+/// The version of the tables, their keys and values that this build writes, and the newest that it reads.
+pub(crate) const FORMAT: u64 = 1;
+/// Says that the file is ours.
+pub(crate) const MAGIC: &[u8] = b"jobbers";
+
+/// Job -> which parts there are (one byte), then its head.
+pub(crate) const HEADS: TableDefinition<'static, &JobKey, &[u8]> = TableDefinition::new("heads");
+/// Part and job -> the part's bytes; a part that is empty has no row.
+pub(crate) const PARTS: TableDefinition<'static, &PartKey, &[u8]> = TableDefinition::new("parts");
+/// State, queue, whether it is a run's own record, time, job: every job in its state's own order.
+pub(crate) const LIST: TableDefinition<'static, &[u8], ()> = TableDefinition::new("list");
+/// Time and job: every timer.
+pub(crate) const WAKE: TableDefinition<'static, &WakeKey, ()> = TableDefinition::new("wake");
+/// Queue, priority, number -> job: every delivery.
+pub(crate) const READY: TableDefinition<'static, &[u8], &JobKey> = TableDefinition::new("ready");
+/// Queue and state -> how many jobs; queue -> how many deliveries.
+pub(crate) const COUNTS: TableDefinition<'static, &[u8], u64> = TableDefinition::new("counts");
+/// Run -> how many of its records have not ended; only of runs that have steps.
+pub(crate) const RUNS: TableDefinition<'static, &[u8; 16], u64> = TableDefinition::new("runs");
+/// Kind and name -> version, when it is void, body.
+pub(crate) const DOCUMENTS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("documents");
+/// What the limiter keeps.
+pub(crate) const LIMITS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("limits");
+/// `magic`, `format`, and counters of the whole store.
+pub(crate) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+
+/// What redb says, where nothing but the disk is to blame.
+pub(crate) type Disk<T> = std::result::Result<T, StorageError>;
+
+/// A table of a write transaction that is opened at its first use: a beat touches two of ten.
+pub(crate) struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
+    txn: &'t WriteTransaction,
+    definition: TableDefinition<'static, K, V>,
+    table: Option<Table<'t, K, V>>,
+}
+
+impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
+    pub(crate) fn new(txn: &'t WriteTransaction, definition: TableDefinition<'static, K, V>) -> Lazy<'t, K, V> {
+        Lazy { txn, definition, table: None }
+    }
+
+    /// The table.
+    pub(crate) fn open(&mut self) -> Disk<&mut Table<'t, K, V>> {
+        let table = match self.table.take() {
+            Some(table) => table,
+            None => self.txn.open_table(self.definition).map_err(of_table)?,
+        };
+        Ok(self.table.insert(table))
+    }
+}
+
+/// A table of a read transaction.
+pub(crate) fn open<K: Key + 'static, V: Value + 'static>(
+    txn: &ReadTransaction,
+    definition: TableDefinition<'static, K, V>,
+) -> Disk<redb::ReadOnlyTable<K, V>> {
+    txn.open_table(definition).map_err(of_table)
+}
+
+/// Starts reading the file as it stands.
+pub(crate) fn begin_read(database: &redb::Database) -> Disk<ReadTransaction> {
+    database.begin_read().map_err(of_transaction)
+}
+
+/// Starts the one transaction that writes.
+pub(crate) fn begin_write(database: &redb::Database) -> Disk<WriteTransaction> {
+    database.begin_write().map_err(of_transaction)
+}
+
+/// Makes the tables that are not there; says whose file it is.
+pub(crate) fn create_all(txn: &WriteTransaction) -> Disk<()> {
+    fn make<K: Key + 'static, V: Value + 'static>(txn: &WriteTransaction, definition: TableDefinition<'static, K, V>) -> Disk<()> {
+        txn.open_table(definition).map(drop).map_err(of_table)
+    }
+    make(txn, HEADS)?;
+    make(txn, PARTS)?;
+    make(txn, LIST)?;
+    make(txn, WAKE)?;
+    make(txn, READY)?;
+    make(txn, COUNTS)?;
+    make(txn, RUNS)?;
+    make(txn, DOCUMENTS)?;
+    make(txn, LIMITS)?;
+    let mut meta = txn.open_table(META).map_err(of_table)?;
+    meta.insert("magic", MAGIC)?;
+    meta.insert("format", FORMAT.to_be_bytes().as_slice())?;
+    Ok(())
+}
+
+pub(crate) fn of_table(error: TableError) -> StorageError {
+    match error {
+        TableError::Storage(error) => error,
+        // The tables were made or checked when the file was opened: this is damage.
+        other => StorageError::Corrupted(other.to_string()),
+    }
+}
+
+fn of_transaction(error: redb::TransactionError) -> StorageError {
+    match error {
+        redb::TransactionError::Storage(error) => error,
+        other => StorageError::Corrupted(other.to_string()),
+    }
+}

@@ -1,0 +1,162 @@
+//! A disk in memory that knows what was synced, and that can fail.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use jobbers_core::Result;
+use jobbers_core::driver::Dispatch;
+use redb::StorageBackend;
+
+use crate::driver::Handle;
+use crate::engine::Engine;
+use crate::file;
+
+const SECTOR: usize = 512;
+
+/// A simulated disk; clones are the same one.
+#[derive(Clone, Default)]
+pub(crate) struct Disk(Arc<Mutex<State>>);
+
+#[derive(Default)]
+pub(crate) struct State {
+    /// What reads see.
+    now: Vec<u8>,
+    /// What survives for certain.
+    synced: Vec<u8>,
+    /// Writes, resizes and syncs until the power goes off.
+    pub(crate) power_for: Option<u64>,
+    /// Writes fail for want of room.
+    pub(crate) full: bool,
+    /// The next sync fails.
+    pub(crate) sync_fails: bool,
+    /// Every read fails.
+    pub(crate) unreadable: bool,
+    /// Syncs say that they are done, and do nothing.
+    pub(crate) lies: bool,
+    /// Bytes that were written so far.
+    pub(crate) written: u64,
+    pub(crate) syncs: u64,
+}
+
+impl Disk {
+    /// A disk with an empty store.
+    pub(crate) fn new() -> Disk {
+        let disk = Disk::default();
+        file::initialise(disk.clone()).unwrap();
+        disk
+    }
+
+    /// A disk that holds `bytes`.
+    pub(crate) fn of(bytes: Vec<u8>) -> Disk {
+        Disk(Arc::new(Mutex::new(State { now: bytes.clone(), synced: bytes, ..State::default() })))
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.state().now.clone()
+    }
+
+    /// What is there after the power comes back: each sector that was not synced may be old or new.
+    pub(crate) fn after_power_cut(&self, mut coin: impl FnMut() -> bool) -> Vec<u8> {
+        let state = self.state();
+        let mut left = state.synced.clone();
+        if left.len() != state.now.len() && coin() {
+            left.resize(state.now.len(), 0);
+        }
+        for at in (0..left.len().min(state.now.len())).step_by(SECTOR) {
+            let end = (at + SECTOR).min(left.len()).min(state.now.len());
+            if left[at..end] != state.now[at..end] && coin() {
+                left[at..end].copy_from_slice(&state.now[at..end]);
+            }
+        }
+        left
+    }
+
+    /// Opens the store on this disk, as a second start of the process would.
+    pub(crate) fn open(&self) -> Result<Handle> {
+        let open = |disk: &Disk| file::open_on(Path::new("/simulated"), Box::new(disk.clone()), 1 << 20);
+        let again = self.clone();
+        let engine = Engine::start("/simulated".to_owned(), open(self)?, move || open(&again), None)?;
+        Ok(Handle { engine: Arc::new(engine), dispatch: Dispatch::Own })
+    }
+}
+
+impl State {
+    fn spend(&mut self) -> io::Result<()> {
+        match &mut self.power_for {
+            Some(0) => Err(io::Error::other("the power is off")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn room(&self) -> io::Result<()> {
+        if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.state().now.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let state = self.state();
+        if state.power_for == Some(0) || state.unreadable {
+            return Err(io::Error::other("the disk does not answer"));
+        }
+        let from = state.now.get(offset as usize..offset as usize + out.len());
+        out.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.state();
+        state.spend()?;
+        if len as usize > state.now.len() {
+            state.room()?;
+        }
+        state.now.resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.spend()?;
+        if std::mem::take(&mut state.sync_fails) {
+            return Err(io::Error::other("the disk could not write"));
+        }
+        state.syncs += 1;
+        if !state.lies {
+            state.synced = state.now.clone();
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut state = self.state();
+        state.spend()?;
+        state.room()?;
+        state.written += data.len() as u64;
+        let end = offset as usize + data.len();
+        if state.now.len() < end {
+            state.now.resize(end, 0);
+        }
+        state.now[offset as usize..end].copy_from_slice(data);
+        Ok(())
+    }
+}

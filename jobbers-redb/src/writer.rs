@@ -1,0 +1,260 @@
+//! The thread that writes: what waits for it shares one transaction, and so one sync of the disk.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use jobbers_core::{ErrorKind, Result};
+use redb::{Database, Durability, WriteTransaction};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::{Shared, Slot};
+use crate::fault::Fault;
+use crate::file::Opened;
+use crate::group::{After, Group, transactions};
+use crate::guard::Guard;
+use crate::tables::{Disk, begin_read, begin_write};
+
+/// Most requests that share a transaction: what a full channel holds.
+const GROUP_REQUESTS_MAX: usize = 1024;
+/// Most bytes that a transaction writes, roughly: the first to be asked does not wait long for the last.
+const GROUP_BYTES_MAX: usize = 16 << 20;
+/// How long the writer waits before it tries to open the file again: doubling from the first to the second.
+const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// When a request has to be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Before it is answered.
+    Now,
+    /// With the next that has to be: if it is lost, all that happens is that a hint comes again.
+    Later,
+}
+
+/// A request to the writer.
+pub(crate) trait Ask: Send {
+    fn need(&self) -> Need;
+    fn weight(&self) -> usize;
+    /// Does the work inside the group's transaction, and keeps the answer.
+    fn work(&mut self, group: &mut Group<'_>) -> Disk<()>;
+    /// Sends the answer.
+    fn answer(self: Box<Self>, outcome: Result<(), &Fault>);
+}
+
+/// A piece of work, and who waits for it.
+pub(crate) struct Asked<T, F> {
+    op: &'static str,
+    need: Need,
+    weight: usize,
+    work: Option<F>,
+    done: Option<T>,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+impl<T, F> Asked<T, F> {
+    pub(crate) fn new(op: &'static str, need: Need, weight: usize, work: F, reply: oneshot::Sender<Result<T>>) -> Asked<T, F> {
+        Asked { op, need, weight, work: Some(work), done: None, reply }
+    }
+}
+
+impl<T: Send, F: FnOnce(&mut Group<'_>) -> Disk<T> + Send> Ask for Asked<T, F> {
+    fn need(&self) -> Need {
+        self.need
+    }
+
+    fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn work(&mut self, group: &mut Group<'_>) -> Disk<()> {
+        if let Some(work) = self.work.take() {
+            self.done = Some(work(group)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), &Fault>) {
+        let answer = match (outcome, self.done) {
+            (Ok(()), Some(done)) => Ok(done),
+            (Err(fault), _) => Err(fault.error(self.op)),
+            (Ok(()), None) => unreachable!("a transaction that was committed has done all its work"),
+        };
+        // Nobody waits any longer: a dropped future.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// A transaction that failed.
+struct Failed {
+    fault: Fault,
+    /// What it does, should it turn out to be made all the same.
+    pending: Option<After>,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Failed {
+        Failed { fault, pending: None }
+    }
+}
+
+/// The thread that writes.
+pub(crate) struct Writer {
+    shared: Arc<Shared>,
+    requests: mpsc::Receiver<Box<dyn Ask>>,
+    reopen: Box<dyn FnMut() -> Result<Opened> + Send>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        requests: mpsc::Receiver<Box<dyn Ask>>,
+        reopen: Box<dyn FnMut() -> Result<Opened> + Send>,
+    ) -> Writer {
+        Writer { shared, requests, reopen }
+    }
+
+    /// Serves requests until nobody can ask any longer, then closes the file.
+    pub(crate) fn run(mut self) {
+        while let Some(first) = self.requests.blocking_recv() {
+            let mut group = self.gather(first);
+            let outcome = self.serve(&mut group).or_else(|failed| self.recover(failed));
+            for request in group {
+                request.answer(outcome.as_ref().copied());
+            }
+            self.mend();
+        }
+        let closed = Fault { kind: ErrorKind::Stopped, context: format!("{}: it was closed", self.shared.path), unknown: false };
+        self.close(closed);
+    }
+
+    /// All that waits, within the bounds of a transaction: no timer, no added latency.
+    fn gather(&mut self, first: Box<dyn Ask>) -> Vec<Box<dyn Ask>> {
+        let mut weight = first.weight();
+        let mut group = vec![first];
+        while group.len() < GROUP_REQUESTS_MAX && weight < GROUP_BYTES_MAX {
+            let Ok(next) = self.requests.try_recv() else { break };
+            weight += next.weight();
+            group.push(next);
+        }
+        group
+    }
+
+    /// Does a group's work in one transaction.
+    fn serve(&self, group: &mut [Box<dyn Ask>]) -> Result<(), Failed> {
+        let slot = self.shared.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let (database, guard) = match &*slot {
+            Slot::Open(database, guard) => (database, guard),
+            Slot::Broken(fault) => return Err(fault.clone().into()),
+        };
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.transact(database, guard, group)));
+        let after = outcome.unwrap_or_else(|_| {
+            let context = format!("{}: a bug, or a damaged file: writing to it panicked; it is opened again", self.shared.path);
+            Err(Fault { kind: ErrorKind::Internal, context, unknown: true }.into())
+        })?;
+        drop(slot);
+        after.settle(&self.shared);
+        Ok(())
+    }
+
+    fn transact(&self, database: &Database, guard: &Guard, group: &mut [Box<dyn Ask>]) -> Result<After, Failed> {
+        let fault = |error| Fault::of(&self.shared.path, &error);
+        let mut txn = begin_write(database).map_err(fault)?;
+        if group.iter().all(|request| request.need() == Need::Later) {
+            txn.set_durability(Durability::None).expect("one process has the file, and no savepoint was made");
+        }
+        let after = work(&txn, &self.shared, group).map_err(fault)?;
+        guard.take_header_written();
+        let Err(error) = txn.commit() else { return Ok(after) };
+        let fault = match error {
+            redb::CommitError::Storage(error) => Fault::of(&self.shared.path, &error),
+            other => Fault { kind: ErrorKind::Internal, context: format!("{}: {other}", self.shared.path), unknown: false },
+        };
+        // A transaction is made by the write of the header, after or among those of its pages: without it there is none.
+        let unknown = guard.take_header_written();
+        Err(Failed { fault: Fault { unknown, ..fault }, pending: (unknown && !guard.has_sync_failed()).then_some(after) })
+    }
+
+    /// After trouble redb refuses everything until the file is opened again. That also tells whether the transaction was made, unless a
+    /// sync has failed: then what reads back may be gone tomorrow.
+    fn recover(&mut self, failed: Failed) -> Result<(), Fault> {
+        let Failed { mut fault, pending } = failed;
+        tracing::error!(file = self.shared.path, "{}", fault.context);
+        self.close(Fault { unknown: false, ..fault.clone() });
+        if !self.reopen() {
+            return Err(fault);
+        }
+        let Some(after) = pending else { return Err(fault) };
+        let slot = self.shared.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let Slot::Open(database, _) = &*slot else { return Err(fault) };
+        match begin_read(database).and_then(|txn| transactions(&txn)) {
+            Ok(there) if there > after.number => {
+                drop(slot);
+                after.settle(&self.shared);
+                Ok(())
+            }
+            Ok(_) => {
+                fault.unknown = false;
+                Err(fault)
+            }
+            Err(_) => Err(fault),
+        }
+    }
+
+    /// Opens a closed file again, however long that takes. Who asks meanwhile is told why it does not work.
+    fn mend(&mut self) {
+        let mut pause = REOPEN_AFTER.0;
+        while !self.is_open() {
+            std::thread::park_timeout(pause);
+            pause = (pause * 2).min(REOPEN_AFTER.1);
+            if self.reopen() || self.requests.is_closed() {
+                return;
+            }
+            let slot = self.shared.slot.read().unwrap_or_else(PoisonError::into_inner);
+            let Slot::Broken(fault) = &*slot else { return };
+            while let Ok(request) = self.requests.try_recv() {
+                request.answer(Err(fault));
+            }
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(&*self.shared.slot.read().unwrap_or_else(PoisonError::into_inner), Slot::Open(..))
+    }
+
+    /// Tries to open the closed file; returns whether it is open.
+    fn reopen(&mut self) -> bool {
+        let opened = catch_unwind(AssertUnwindSafe(|| (self.reopen)()));
+        let slot = match opened {
+            Ok(Ok(opened)) => {
+                tracing::info!(file = self.shared.path, "the file is open again");
+                Slot::open(opened)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(file = self.shared.path, "can not open the file again: {error}");
+                Slot::Broken(Fault { kind: error.kind(), context: error.context().to_owned(), unknown: false })
+            }
+            // What was told last still holds.
+            Err(_) => return false,
+        };
+        *self.shared.slot.write().unwrap_or_else(PoisonError::into_inner) = slot;
+        self.is_open()
+    }
+
+    fn close(&self, fault: Fault) {
+        let mut slot = self.shared.slot.write().unwrap_or_else(PoisonError::into_inner);
+        if let Slot::Open(database, _) = std::mem::replace(&mut *slot, Slot::Broken(fault))
+            && let Err(error) = database.close()
+        {
+            // Nothing is lost: the next open repairs what a clean close would have spared it.
+            tracing::warn!(file = self.shared.path, "the file was not closed cleanly: {error}");
+        }
+    }
+}
+
+fn work(txn: &WriteTransaction, shared: &Shared, group: &mut [Box<dyn Ask>]) -> Disk<After> {
+    let mut all = Group::new(txn, shared);
+    for request in group {
+        request.work(&mut all)?;
+    }
+    all.finish()
+}
