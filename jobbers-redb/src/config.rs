@@ -142,7 +142,7 @@ impl Config {
         })
     }
 
-    fn engine(&self) -> Result<Arc<Engine>> {
+    pub(crate) fn engine(&self) -> Result<Arc<Engine>> {
         if self.create == Create::IfMissing && std::fs::symlink_metadata(&self.path).is_err() {
             file::create(&self.path)?;
         }

@@ -5,7 +5,7 @@ use jobbers_core::driver::{Cursor, Doc, DocKey, DocKind, DocVerdict, DocVersion,
 use jobbers_core::{Error, ErrorKind, Result, SmallText, Timestamp};
 use redb::{ReadTransaction, ReadableTable};
 
-use crate::group::Group;
+use crate::group::{Change, Group};
 use crate::tables::{DOCUMENTS, Disk, open};
 
 /// Stands for a document that is never void; no [`Timestamp`] is so late.
@@ -92,6 +92,7 @@ impl Group<'_> {
                 verdicts.push(DocVerdict::Conflict(stored));
                 continue;
             }
+            self.changed(Change::Now);
             verdicts.push(DocVerdict::Applied(match (&write.body, stored) {
                 (Some(body), _) => {
                     let version = self.next("document", 1, 1)?;

@@ -13,7 +13,6 @@ use jobbers_core::{JobId, QueueName, Result, RunId, Timestamp, WorkerId};
 
 use crate::engine::Engine;
 use crate::fault::again;
-use crate::writer::Need;
 use crate::{documents, find, ready};
 
 /// What a job costs beside its parts, for the bound of a transaction.
@@ -45,7 +44,7 @@ impl Queue for Handle {
     async fn push(&self, deliveries: &[Delivery]) -> Result<()> {
         let deliveries = deliveries.to_vec();
         let weight = deliveries.len() * JOB_BYTES;
-        self.engine.ask("push deliveries", Need::Now, weight, move |group| deliveries.iter().try_for_each(|one| group.enqueue(one))).await
+        self.engine.ask("push deliveries", weight, move |group| deliveries.iter().try_for_each(|one| group.enqueue(one))).await
     }
 
     async fn pull(&self, pull: &Pull) -> Result<Pulled> {
@@ -72,7 +71,7 @@ impl Queue for Handle {
         let receipts = receipts.to_vec();
         let weight = receipts.len() * JOB_BYTES / 4;
         // Not synced by itself: a delivery that comes again after a crash is a hint that the record refuses.
-        self.engine.ask("ack deliveries", Need::Later, weight, move |group| group.ack(&receipts)).await
+        self.engine.ask("ack deliveries", weight, move |group| group.ack(&receipts)).await
     }
 
     async fn depth(&self, queues: &[QueueName]) -> Result<Vec<u64>> {
@@ -92,7 +91,7 @@ impl StateStore for Handle {
         let ops = all.iter().flat_map(|commit| &commit.ops);
         let weight = ops.map(|op| op.part_bytes() + JOB_BYTES).sum();
         let work = move |group: &mut crate::group::Group<'_>| all.iter().map(|commit| group.commit(commit, dispatch)).collect();
-        match self.engine.ask("commit", Need::Now, weight, work).await {
+        match self.engine.ask("commit", weight, work).await {
             Ok(verdicts) => verdicts,
             Err(error) => commits.iter().map(|_| Err(again(&error))).collect(),
         }
@@ -132,7 +131,7 @@ impl StateStore for Handle {
 
     async fn prune(&self, queue: &QueueName, state: JobState, before: Timestamp, limit: usize) -> Result<usize> {
         let queue = queue.clone();
-        self.engine.ask("prune ended runs", Need::Now, limit * JOB_BYTES, move |group| group.prune(&queue, state, before, limit)).await
+        self.engine.ask("prune ended runs", limit * JOB_BYTES, move |group| group.prune(&queue, state, before, limit)).await
     }
 
     async fn read(&self, keys: &[DocKey]) -> Result<Vec<Option<Doc>>> {
@@ -142,7 +141,7 @@ impl StateStore for Handle {
     async fn write(&self, writes: &[DocWrite]) -> Result<Vec<DocVerdict>> {
         let writes = writes.to_vec();
         let weight = writes.iter().map(|write| write.body.as_ref().map_or(0, |body| body.len()) + JOB_BYTES).sum();
-        self.engine.ask("write documents", Need::Now, weight, move |group| group.write_documents(&writes)).await?
+        self.engine.ask("write documents", weight, move |group| group.write_documents(&writes)).await?
     }
 
     async fn documents(&self, kind: DocKind, page: &Page) -> Result<Vec<(DocKey, Doc)>> {
@@ -155,7 +154,7 @@ impl Take for Handle {
     async fn take(&self, take: &TakeRequest) -> Result<Taken> {
         let take = take.clone();
         let weight = take.pull.max as usize * JOB_BYTES;
-        self.engine.ask("take jobs", Need::Now, weight, move |group| group.take(&take)).await
+        self.engine.ask("take jobs", weight, move |group| group.take(&take)).await
     }
 }
 

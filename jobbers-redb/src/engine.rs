@@ -20,7 +20,7 @@ use crate::guard::Guard;
 use crate::registry::Place;
 use crate::tables::{Disk, begin_read};
 use crate::volatile::Volatile;
-use crate::writer::{Ask, Asked, Need, Writer};
+use crate::writer::{Ask, Asked, Writer};
 
 /// Most requests that wait for the writer: some groups' worth. Who comes later waits for room.
 const REQUESTS_COUNT_MAX: usize = 1024;
@@ -87,12 +87,11 @@ impl Engine {
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
         op: &'static str,
-        need: Need,
         weight: usize,
         work: impl FnOnce(&mut Group<'_>) -> Disk<T> + Send + 'static,
     ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let asked = Box::new(Asked::new(op, need, weight, work, reply));
+        let asked = Box::new(Asked::new(op, weight, work, reply));
         let requests = self.requests.as_ref().expect("only a drop takes it");
         let gone = || Error::new(ErrorKind::Internal, op, format!("{}: the thread that writes has ended", self.shared.path));
         requests.send(asked).await.map_err(|_| gone())?;
@@ -121,7 +120,7 @@ impl Engine {
 
     fn nudge(&self) {
         let (reply, _) = oneshot::channel();
-        let nothing = Asked::new("look at the file", Need::Later, 0, |_: &mut Group<'_>| Ok(()), reply);
+        let nothing = Asked::new("look at the file", 0, |_: &mut Group<'_>| Ok(()), reply);
         if let Some(requests) = &self.requests {
             // If there is no room, a request is there that does as well.
             let _ = requests.try_send(Box::new(nothing));

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jobbers_core::{Error, ErrorKind, Result};
 use redb::backends::FileBackend;
@@ -32,7 +33,9 @@ pub(crate) fn create(path: &Path) -> Result<()> {
         _ => Path::new("."),
     };
     let mut name = path.file_name().ok_or_else(|| bad(path, "it names no file", "name the file that the jobs are kept in"))?.to_owned();
-    name.push(format!(".{}.new", std::process::id()));
+    // Threads of one process may make the same file at once.
+    static DRAFTS: AtomicU64 = AtomicU64::new(0);
+    name.push(format!(".{}-{}.new", std::process::id(), DRAFTS.fetch_add(1, Ordering::Relaxed)));
     let draft = parent.join(name);
     let made = make(&draft).and_then(|()| appear(&draft, path, parent));
     // In any case: it is a second name of the file by now, or nobody's.

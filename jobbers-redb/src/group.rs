@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use jobbers_core::driver::{Applied, Commit, Dispatch, Verdict, Write, apply};
+use jobbers_core::driver::{Applied, Commit, Dispatch, Limits, Verdict, Write, apply};
 use jobbers_core::record::{Head, Parts};
-use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result};
+use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result, telemetry};
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, WriteTransaction};
 
 use crate::engine::Shared;
 use crate::keys::{self, JobKey, PartKey, WakeKey};
 use crate::rows::{self, Row};
-use crate::tables::{COUNTS, DOCUMENTS, Disk, HEADS, LIST, Lazy, META, PARTS, READY, RUNS, WAKE, open};
+use crate::tables::{COUNTS, DOCUMENTS, Disk, HEADS, LIMITS, LIST, Lazy, META, PARTS, READY, RUNS, WAKE, open};
 
 /// The counter of transactions.
 const TRANSACTIONS: &str = "transactions";
@@ -36,12 +36,27 @@ pub(crate) struct Group<'t> {
     /// Changes of counts: written once, however many jobs the transaction moves.
     moved: HashMap<(QueueName, u8), i64>,
     counters: HashMap<&'static str, u64>,
+    limit_rows: Lazy<'t, &'static [u8], &'static [u8]>,
+    limits: &'t mut Option<Limits>,
     pub(crate) after: After,
+}
+
+/// What a transaction has changed: the most that a request of it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Change {
+    /// Nothing.
+    #[default]
+    None,
+    /// What may be on disk later, with the next that has to be: if it is lost, a hint comes again.
+    Later,
+    /// What has to be on disk before it is answered.
+    Now,
 }
 
 /// What a transaction does to what lives in memory, once it is on disk.
 #[derive(Debug, Default)]
 pub(crate) struct After {
+    pub(crate) change: Change,
     /// The transaction's number: the file has it exactly if the transaction was made.
     pub(crate) number: u64,
     /// Queues that have got deliveries.
@@ -60,7 +75,7 @@ impl After {
 }
 
 impl<'t> Group<'t> {
-    pub(crate) fn new(txn: &'t WriteTransaction, shared: &'t Shared) -> Group<'t> {
+    pub(crate) fn new(txn: &'t WriteTransaction, shared: &'t Shared, limits: &'t mut Option<Limits>) -> Group<'t> {
         Group {
             shared,
             heads: Lazy::new(txn, HEADS),
@@ -74,6 +89,8 @@ impl<'t> Group<'t> {
             meta: Lazy::new(txn, META),
             moved: HashMap::new(),
             counters: HashMap::new(),
+            limit_rows: Lazy::new(txn, LIMITS),
+            limits,
             after: After::default(),
         }
     }
@@ -103,9 +120,7 @@ impl<'t> Group<'t> {
             Ok(Applied::Refused(verdict)) => return Ok(Ok(verdict)),
             Err(error) => return Ok(Err(error)),
         };
-        if missing > 0 {
-            tracing::debug!(run = %commit.run, missing, "released jobs that are not there");
-        }
+        telemetry::releases_missing("redb", missing);
         // What is read comes before what is written: an error after the first write would leave half a commit.
         for (id, record) in &mut claimed {
             let parts = seen.iter().find(|(other, _)| other == id).map_or(0, |(_, parts)| *parts);
@@ -130,6 +145,7 @@ impl<'t> Group<'t> {
 
     /// Writes one record: its head, the parts that changed, and what finds it.
     pub(crate) fn put(&mut self, write: &Write, mut stored: u8) -> Disk<()> {
+        self.changed(Change::Now);
         let key = write.id.to_bytes();
         if write.changed != Parts::NONE {
             for (code, bytes) in rows::changed_parts(&write.record, write.changed) {
@@ -175,6 +191,36 @@ impl<'t> Group<'t> {
         }
         let unended = |head: Option<&Head>| i64::from(head.is_some_and(|head| !head.state.is_end()));
         self.run(id, unended(after) - unended(before))
+    }
+
+    /// Notes that something has changed.
+    pub(crate) fn changed(&mut self, change: Change) {
+        self.after.change = self.after.change.max(change);
+    }
+
+    /// Has the limiter decide something.
+    pub(crate) fn limit<T>(&mut self, decide: impl FnOnce(&mut Limits) -> T) -> Disk<Result<T>> {
+        let limits = match self.limits {
+            Some(limits) => limits,
+            None => match restore(self.limit_rows.open()?)? {
+                Ok(limits) => self.limits.insert(limits),
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        Ok(Ok(decide(limits)))
+    }
+
+    /// Writes what the limiter has decided.
+    fn write_limits(&mut self) -> Disk<()> {
+        for (key, row) in self.limits.as_mut().map(Limits::changed).unwrap_or_default() {
+            self.changed(Change::Now);
+            let rows = self.limit_rows.open()?;
+            match row {
+                Some(row) => rows.insert(&*key, &*row).map(drop)?,
+                None => rows.remove(&*key).map(drop)?,
+            }
+        }
+        Ok(())
     }
 
     fn moved(&mut self, head: Option<&Head>, by: i64) {
@@ -228,6 +274,10 @@ impl<'t> Group<'t> {
 
     /// Writes what was gathered.
     pub(crate) fn finish(mut self) -> Disk<After> {
+        self.write_limits()?;
+        if self.after.change == Change::None {
+            return Ok(self.after);
+        }
         for ((queue, code), by) in std::mem::take(&mut self.moved) {
             if by == 0 {
                 continue;
@@ -246,4 +296,13 @@ impl<'t> Group<'t> {
         }
         Ok(self.after)
     }
+}
+
+fn restore(rows: &impl ReadableTable<&'static [u8], &'static [u8]>) -> Disk<Result<Limits>> {
+    let mut all = Vec::new();
+    for row in rows.iter()? {
+        let (key, value) = row?;
+        all.push((key.value().to_vec(), value.value().to_vec()));
+    }
+    Ok(Limits::restore(all))
 }

@@ -1,10 +1,24 @@
-//! The limiter.
+//! The limiter: [`Limits`](jobbers_core::driver::Limits), whose rows lie in the file.
 
 use async_trait::async_trait;
-use jobbers_core::driver::{Acquire, Capabilities, Decision, Holder, LimitChange, RateLimiter, Turns};
-use jobbers_core::{Error, ErrorKind, Result, Timestamp};
+use jobbers_core::driver::{Acquire, Capabilities, Decision, Holder, LimitChange, Limits, RateLimiter, Turns};
+use jobbers_core::{Result, Timestamp};
 
 use crate::driver::Handle;
+
+/// What a request costs, for the bound of a transaction.
+const REQUEST_BYTES: usize = 300;
+
+impl Handle {
+    async fn limit<T: Send + 'static>(
+        &self,
+        op: &'static str,
+        requests: usize,
+        decide: impl FnOnce(&mut Limits) -> T + Send + 'static,
+    ) -> Result<T> {
+        self.engine.ask(op, requests * REQUEST_BYTES, move |group| group.limit(decide)).await?
+    }
+}
 
 #[async_trait]
 impl RateLimiter for Handle {
@@ -12,23 +26,22 @@ impl RateLimiter for Handle {
         self.all()
     }
 
-    async fn set(&self, _: &[LimitChange], _: Timestamp) -> Result<()> {
-        Err(not_yet())
+    async fn set(&self, changes: &[LimitChange], now: Timestamp) -> Result<()> {
+        let all = changes.to_vec();
+        self.limit("set limits", all.len(), move |limits| limits.set(&all, now)).await
     }
 
-    async fn acquire(&self, _: &[Acquire], _: Timestamp) -> Result<Vec<Decision>> {
-        Err(not_yet())
+    async fn acquire(&self, requests: &[Acquire], now: Timestamp) -> Result<Vec<Decision>> {
+        let all = requests.to_vec();
+        self.limit("acquire permits", all.len(), move |limits| limits.acquire(&all, now)).await
     }
 
-    async fn give_back(&self, _: &[Holder], _: Timestamp) -> Result<Vec<Holder>> {
-        Err(not_yet())
+    async fn give_back(&self, holders: &[Holder], now: Timestamp) -> Result<Vec<Holder>> {
+        let all = holders.to_vec();
+        self.limit("give permits back", all.len(), move |limits| limits.give_back(&all, now)).await
     }
 
-    async fn turns(&self, _: Timestamp, _: usize) -> Result<Turns> {
-        Err(not_yet())
+    async fn turns(&self, now: Timestamp, limit: usize) -> Result<Turns> {
+        self.limit("find whose turn it is", limit.min(64), move |limits| limits.turns(now, limit)).await
     }
-}
-
-fn not_yet() -> Error {
-    Error::new(ErrorKind::Unsupported, "limit jobs", "limits are not kept in a file yet")
 }

@@ -6,7 +6,7 @@ use jobbers_core::record::JobState;
 use jobbers_core::{JobId, QueueName, RunId, Timestamp};
 use redb::ReadableTable;
 
-use crate::group::Group;
+use crate::group::{Change, Group};
 use crate::keys::{self, JobKey, Step};
 use crate::rows::{self, Row};
 use crate::tables::Disk;
@@ -79,6 +79,7 @@ impl Group<'_> {
     }
 
     fn remove_job(&mut self, id: JobId, row: &Row) -> Disk<()> {
+        self.changed(Change::Now);
         let key = id.to_bytes();
         for part in rows::stored_parts(row.parts) {
             self.parts.open()?.remove(&keys::part(part, &key))?;

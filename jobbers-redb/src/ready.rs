@@ -6,7 +6,7 @@ use jobbers_core::record::{JobState, Parts, Priority, Record};
 use jobbers_core::{JobId, QueueName, Timestamp};
 use redb::{ReadTransaction, ReadableTable};
 
-use crate::group::Group;
+use crate::group::{Change, Group};
 use crate::keys::{self, DELIVERIES, FIRST_NUMBER, JobKey};
 use crate::rows::{self, Row};
 use crate::tables::{COUNTS, Disk, READY, open};
@@ -100,6 +100,7 @@ impl Group<'_> {
             Place::Back => self.next("back", FIRST_NUMBER, 1)?,
             Place::Front => self.next("front", FIRST_NUMBER - 1, -1)?,
         };
+        self.changed(Change::Now);
         let key = keys::ready(&delivery.queue, delivery.priority, number);
         self.ready.open()?.insert(key.as_slice(), &delivery.id.to_bytes())?;
         self.count(&delivery.queue, DELIVERIES, 1);
@@ -125,6 +126,8 @@ impl Group<'_> {
 
     fn remove(&mut self, key: &[u8], number: u64, queue: &QueueName) -> Disk<()> {
         if self.ready.open()?.remove(key)?.is_some() {
+            // A delivery that comes again after a crash is refused by its record.
+            self.changed(Change::Later);
             self.count(queue, DELIVERIES, -1);
             self.after.gone.push(number);
         }

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use jobbers_core::driver::Limits;
 use jobbers_core::{ErrorKind, Result};
 use redb::{Database, Durability, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::{Shared, Slot};
 use crate::fault::Fault;
 use crate::file::Opened;
-use crate::group::{After, Group, transactions};
+use crate::group::{After, Change, Group, transactions};
 use crate::guard::Guard;
 use crate::tables::{Disk, begin_read, begin_write};
 
@@ -22,18 +23,8 @@ const GROUP_BYTES_MAX: usize = 16 << 20;
 /// How long the writer waits before it tries to open the file again: doubling from the first to the second.
 const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
-/// When a request has to be on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Need {
-    /// Before it is answered.
-    Now,
-    /// With the next that has to be: if it is lost, all that happens is that a hint comes again.
-    Later,
-}
-
 /// A request to the writer.
 pub(crate) trait Ask: Send {
-    fn need(&self) -> Need;
     fn weight(&self) -> usize;
     /// Does the work inside the group's transaction, and keeps the answer.
     fn work(&mut self, group: &mut Group<'_>) -> Disk<()>;
@@ -44,7 +35,6 @@ pub(crate) trait Ask: Send {
 /// A piece of work, and who waits for it.
 pub(crate) struct Asked<T, F> {
     op: &'static str,
-    need: Need,
     weight: usize,
     work: Option<F>,
     done: Option<T>,
@@ -52,16 +42,12 @@ pub(crate) struct Asked<T, F> {
 }
 
 impl<T, F> Asked<T, F> {
-    pub(crate) fn new(op: &'static str, need: Need, weight: usize, work: F, reply: oneshot::Sender<Result<T>>) -> Asked<T, F> {
-        Asked { op, need, weight, work: Some(work), done: None, reply }
+    pub(crate) fn new(op: &'static str, weight: usize, work: F, reply: oneshot::Sender<Result<T>>) -> Asked<T, F> {
+        Asked { op, weight, work: Some(work), done: None, reply }
     }
 }
 
 impl<T: Send, F: FnOnce(&mut Group<'_>) -> Disk<T> + Send> Ask for Asked<T, F> {
-    fn need(&self) -> Need {
-        self.need
-    }
-
     fn weight(&self) -> usize {
         self.weight
     }
@@ -102,6 +88,8 @@ pub(crate) struct Writer {
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Box<dyn Ask>>,
     reopen: Box<dyn FnMut() -> Result<Opened> + Send>,
+    /// The limiter's state, once somebody has asked for it. A transaction that fails leaves it ahead of the file: then it is read again.
+    limits: Option<Limits>,
 }
 
 impl Writer {
@@ -110,7 +98,7 @@ impl Writer {
         requests: mpsc::Receiver<Box<dyn Ask>>,
         reopen: Box<dyn FnMut() -> Result<Opened> + Send>,
     ) -> Writer {
-        Writer { shared, requests, reopen }
+        Writer { shared, requests, reopen, limits: None }
     }
 
     /// Serves requests until nobody can ask any longer, then closes the file.
@@ -140,8 +128,9 @@ impl Writer {
     }
 
     /// Does a group's work in one transaction.
-    fn serve(&self, group: &mut [Box<dyn Ask>]) -> Result<(), Failed> {
-        let slot = self.shared.slot.read().unwrap_or_else(PoisonError::into_inner);
+    fn serve(&mut self, group: &mut [Box<dyn Ask>]) -> Result<(), Failed> {
+        let shared = self.shared.clone();
+        let slot = shared.slot.read().unwrap_or_else(PoisonError::into_inner);
         let (database, guard) = match &*slot {
             Slot::Open(database, guard) => (database, guard),
             Slot::Broken(fault) => return Err(fault.clone().into()),
@@ -152,17 +141,21 @@ impl Writer {
             Err(Fault { kind: ErrorKind::Internal, context, unknown: true }.into())
         })?;
         drop(slot);
-        after.settle(&self.shared);
+        after.settle(&shared);
         Ok(())
     }
 
-    fn transact(&self, database: &Database, guard: &Guard, group: &mut [Box<dyn Ask>]) -> Result<After, Failed> {
-        let fault = |error| Fault::of(&self.shared.path, &error);
+    fn transact(&mut self, database: &Database, guard: &Guard, group: &mut [Box<dyn Ask>]) -> Result<After, Failed> {
+        let shared = self.shared.clone();
+        let fault = |error| Fault::of(&shared.path, &error);
         let mut txn = begin_write(database).map_err(fault)?;
-        if group.iter().all(|request| request.need() == Need::Later) {
-            txn.set_durability(Durability::None).expect("one process has the file, and no savepoint was made");
+        let after = self.work(&txn, group).map_err(fault)?;
+        match after.change {
+            // The transaction is dropped: a look at an empty queue costs no sync.
+            Change::None => return Ok(after),
+            Change::Later => txn.set_durability(Durability::None).expect("one process has the file, and no savepoint was made"),
+            Change::Now => {}
         }
-        let after = work(&txn, &self.shared, group).map_err(fault)?;
         guard.take_header_written();
         let Err(error) = txn.commit() else { return Ok(after) };
         let fault = match error {
@@ -174,11 +167,20 @@ impl Writer {
         Err(Failed { fault: Fault { unknown, ..fault }, pending: (unknown && !guard.has_sync_failed()).then_some(after) })
     }
 
+    fn work(&mut self, txn: &WriteTransaction, group: &mut [Box<dyn Ask>]) -> Disk<After> {
+        let mut all = Group::new(txn, &self.shared, &mut self.limits);
+        for request in group {
+            request.work(&mut all)?;
+        }
+        all.finish()
+    }
+
     /// After trouble redb refuses everything until the file is opened again. That also tells whether the transaction was made, unless a
     /// sync has failed: then what reads back may be gone tomorrow.
     fn recover(&mut self, failed: Failed) -> Result<(), Fault> {
         let Failed { mut fault, pending } = failed;
         tracing::error!(file = self.shared.path, "{}", fault.context);
+        self.limits = None;
         self.close(Fault { unknown: false, ..fault.clone() });
         if !self.reopen() {
             return Err(fault);
@@ -249,12 +251,4 @@ impl Writer {
             tracing::warn!(file = self.shared.path, "the file was not closed cleanly: {error}");
         }
     }
-}
-
-fn work(txn: &WriteTransaction, shared: &Shared, group: &mut [Box<dyn Ask>]) -> Disk<After> {
-    let mut all = Group::new(txn, shared);
-    for request in group {
-        request.work(&mut all)?;
-    }
-    all.finish()
 }

@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) power_for: Option<u64>,
     /// Writes fail for want of room.
     pub(crate) full: bool,
+    /// After so many writes one fails for want of room, and no other.
+    pub(crate) writes_until_full_once: Option<u64>,
     /// The next sync fails.
     pub(crate) sync_fails: bool,
     /// Every read fails.
@@ -151,6 +153,14 @@ impl StorageBackend for Disk {
         let mut state = self.state();
         state.spend()?;
         state.room()?;
+        match &mut state.writes_until_full_once {
+            Some(0) => {
+                state.writes_until_full_once = None;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Some(left) => *left -= 1,
+            None => {}
+        }
         state.written += data.len() as u64;
         let end = offset as usize + data.len();
         if state.now.len() < end {
