@@ -13,6 +13,8 @@ use jobbers_core::driver::{Backend, Dispatch, Verdict};
 use jobbers_core::record::{JobState, Revision};
 use jobbers_core::{DrawSource, ErrorKind, Ids, JobId, RunId, SystemDraws};
 
+use tokio::task::JoinSet;
+
 use super::Scratch;
 use super::audit::audit;
 use super::jobs::*;
@@ -94,10 +96,10 @@ fn child() {
 
 /// Submits, takes and ends jobs until it is killed; says what was acknowledged.
 async fn work(backend: Backend) {
-    let mut clients = Vec::new();
+    let mut clients = JoinSet::new();
     for _ in 0..6 {
         let backend = backend.clone();
-        clients.push(tokio::spawn(async move {
+        clients.spawn(async move {
             let ids = Ids::default();
             loop {
                 let id = JobId::from(ids.run(at(1), SystemDraws.wide()));
@@ -111,11 +113,10 @@ async fn work(backend: Backend) {
                     acknowledged(&backend, succeeded(id, record, at(2), SystemDraws.draw().nonce)).await;
                 }
             }
-        }));
+        });
     }
-    for client in clients {
-        client.await.unwrap();
-    }
+    let first: Option<Result<(), _>> = clients.join_next().await;
+    panic!("a client ended by itself: {first:?}");
 }
 
 async fn acknowledged(backend: &Backend, commit: jobbers_core::driver::Commit) {
