@@ -118,7 +118,7 @@ impl Config {
     }
 
     /// The parts of the backend: to put one together with wrappers, or with parts of another driver. With another queue, open it with
-    /// [`Dispatch::Caller`].
+    /// [`Dispatch::Caller`], and leave out `take`.
     ///
     /// # Errors
     /// As [`open`](Config::open).
@@ -134,8 +134,7 @@ impl Config {
             dispatch: self.dispatch,
             paired: true,
             limiter: handle.clone(),
-            // Its caller may have put another queue in the place of ours.
-            take: (self.dispatch == Dispatch::Own).then(|| handle.clone() as _),
+            take: Some(handle.clone()),
             clock: self.clock,
             draw: self.draws,
             open: handle,

@@ -3,6 +3,7 @@
 //! `JOBBERS_POWER_CUTS` sets how many; `JOBBERS_SEED` replays one run.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -216,7 +217,7 @@ fn number_from(variable: &str) -> Option<u64> {
 fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
     let seed = number_from("JOBBERS_SEED").unwrap_or_else(|| jobbers_core::SystemDraws.number());
     let count = number_from("JOBBERS_POWER_CUTS").unwrap_or(200);
-    println!("JOBBERS_SEED={seed}, {count} cuts");
+    let _ = writeln!(std::io::stdout(), "JOBBERS_SEED={seed}, {count} cuts");
     cuts(count, seed, false);
 }
 

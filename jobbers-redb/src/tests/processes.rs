@@ -305,7 +305,7 @@ fn a_disk_without_room_fails_the_commit_and_work_goes_on_once_there_is_room() {
     std::fs::create_dir(&mount).unwrap();
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=2m", "tmpfs"]).arg(&mount).stderr(Stdio::null()).status();
     if !mounted.is_ok_and(|status| status.success()) {
-        println!("skipped: no right to mount a small disk; the test of the file size limit covers the rest");
+        say("skipped: no right to mount a small disk; the test of the file size limit covers the rest");
         return;
     }
     let unmount = Unmount(mount.clone());
