@@ -63,7 +63,7 @@ impl Engine {
                 // Fewer ends wait for the store than the worker has slots; until there is room, the slot stays taken.
                 let _room = engine.ends.acquire().await;
                 drop(slot);
-                finish::finish(&engine, &job, &hold.claimed, ending).await;
+                finish::finish(&engine, job, &hold.claimed, ending).await;
                 drop(hold);
             }
             .instrument(span),

@@ -42,7 +42,7 @@ use crate::task::{MAP_TASK, Task, TaskDef};
 /// ```
 #[must_use = "a worker does nothing until it is started"]
 pub struct Worker {
-    settings: Settings,
+    pub(super) settings: Settings,
     queues: Vec<String>,
     name: Option<String>,
     tasks: Vec<(TaskDef, Run)>,

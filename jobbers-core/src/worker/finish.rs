@@ -15,8 +15,9 @@ use crate::policy::Decision;
 use crate::record::{AttemptEnd, Head};
 
 /// Commits the end of an attempt.
-pub(super) async fn finish(engine: &Engine, job: &Arc<Job>, claimed: &Claimed, ending: Ending) {
-    let end = Finish { engine, claimed, job: Job::clone(job) };
+pub(super) async fn finish(engine: &Engine, job: Arc<Job>, claimed: &Claimed, ending: Ending) {
+    // Mostly the last one: a handler may have kept its context.
+    let end = Finish { engine, claimed, job: Arc::unwrap_or_clone(job) };
     tokio::select! {
         () = end.run(ending) => {}
         // The store has not answered for longer than a stopping worker waits: the lease runs out, and somebody rescues the job.

@@ -52,9 +52,8 @@ fn alive(pid: u32) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
-    #![cfg(target_os = "linux")]
-
     use super::*;
 
     #[test]

@@ -54,6 +54,8 @@ pub(super) struct Settings {
     pub(super) scheduler: WithScheduler,
     pub(super) lease_runtime: LeaseRuntime,
     pub(super) on_silence: OnSilence,
+    /// How long the ends of attempts that were told to end may wait for the store when the worker stops.
+    pub(super) patience: Duration,
 }
 
 impl Settings {
@@ -68,6 +70,7 @@ impl Settings {
             scheduler: WithScheduler::On,
             lease_runtime: LeaseRuntime::Own,
             on_silence: OnSilence::Show,
+            patience: Duration::from_secs(10),
         }
     }
 

@@ -13,9 +13,9 @@ use super::engine::Engine;
 use crate::policy::OnStop;
 use crate::scheduler::Scheduler;
 
-/// How long the ends of attempts that were told to end may wait for the store.
-const STORE_PATIENCE: Duration = Duration::from_secs(10);
-/// What is left after that, for the parts of the worker to end.
+/// How long attempts that have given up may take to end.
+const GIVE_UP_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the parts of the worker may take to end after that.
 const TIDY_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is looked whether attempts are left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -136,11 +136,11 @@ async fn end_attempts(engine: &Engine, all_ended: impl Future<Output = ()>, orde
             continue;
         }
         let waited = since.get_or_insert_with(Instant::now).elapsed();
-        if waited > STORE_PATIENCE && !gave_up {
+        if waited > engine.settings.patience && !gave_up {
             gave_up = true;
             engine.give_up.cancel();
         }
-        if waited > STORE_PATIENCE + Duration::from_secs(1) {
+        if waited > engine.settings.patience + GIVE_UP_PATIENCE {
             tracing::warn!(worker = %engine.id, attempts = engine.claims.count(), "attempts are left; their leases run out");
             return;
         }

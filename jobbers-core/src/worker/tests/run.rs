@@ -7,8 +7,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::*;
+use crate::id::WorkerId;
+use crate::machine::{self, Look};
 use crate::policy::{Decision, Retry};
 use crate::record::{AttemptEnd, Cause};
+use crate::worker::engine::Engine;
+use crate::worker::registry::{Registration, Registry, asynchronous};
+use crate::worker::settings::Settings;
 use crate::worker::{Ctx, JobError, WithScheduler};
 
 const NUMBER: Task<u32, u32> = Task::new("number").retry(Retry::constant(Duration::ZERO).failures_max(2));
@@ -218,6 +223,28 @@ async fn a_cancel_reaches_a_running_attempt_and_a_success_stands() {
         assert_eq!((job.record.head.state, job.record.head.attempt), (state, 1));
     }
     stop(worker).await;
+}
+
+#[tokio::test]
+async fn a_handler_does_not_start_on_a_lease_that_is_over() {
+    let backend = memory::open();
+    let handler = async |_: u32| -> Result<u32, JobError> { panic!("it must not start") };
+    let run = asynchronous(*NUMBER.def(), handler);
+    let mut registry = Registry::default();
+    registry.add("number".try_into().unwrap(), 1, Registration { run, on_error: None }).unwrap();
+    let engine = Arc::new(Engine::new(&backend, WorkerId::from_u128(1), Settings::new(), registry));
+    let id = Client::new(&backend).submit(NUMBER, &1).await.unwrap().id();
+    let mut lease = engine.lease();
+    // It was sent a lease ago; the answer comes only now.
+    lease.claimed_at = lease.claimed_at - lease.length;
+    let (claim, m) = (engine.claim(&lease), engine.moment());
+    let job = stored(&backend, id).await;
+    let Look::Claim(commit) = machine::claim(&job, &claim, &m) else { panic!("it is ready") };
+    backend.store().commit(std::slice::from_ref(&commit)).await.remove(0).unwrap();
+    let slot = engine.slots.clone().acquire_owned().await.unwrap();
+    engine.start(id, job.after(&commit).record, lease, slot);
+    let back = until(&backend, id, is_end(JobState::Ready)).await;
+    assert_eq!((back.trail.attempts[0].how, back.trail.failures), (AttemptEnd::HandedBack, 0));
 }
 
 #[tokio::test]

@@ -12,6 +12,11 @@ const TEST: &str = "worker::tests::signals::signals_stop_a_worker_and_a_second_o
 
 /// Works with one handler that never ends, says that it has started, and at last what became of it.
 async fn work() {
+    // Whatever goes wrong, nobody has to wait for this process.
+    std::thread::spawn(|| {
+        std::thread::sleep(PATIENCE);
+        std::process::exit(1);
+    });
     let backend = memory::open();
     let handler = async |_: String| {
         say("started");

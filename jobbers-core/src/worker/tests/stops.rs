@@ -131,6 +131,29 @@ async fn a_store_that_does_not_answer_can_not_keep_a_worker_from_stopping() {
     assert_eq!(report, StopReport { abandoned: 0, ..StopReport::default() }, "the end was given up, and nothing runs");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_handler_that_never_awaits_is_abandoned_and_can_be_found_by_its_workers_presence() {
+    let backend = memory::open();
+    let started = Arc::new(Notify::new());
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let (released, signal) = (std::sync::Mutex::new(released), started.clone());
+    let handler = move |n: u32| {
+        signal.notify_one();
+        let _ = released.lock().unwrap().recv_timeout(PATIENCE);
+        std::future::ready(Ok::<u32, JobError>(n))
+    };
+    let mut builder = worker().grace(Duration::ZERO).task(BACK, handler);
+    builder.settings.patience = Duration::from_millis(50);
+    let worker = builder.start(&backend).await.unwrap();
+    let id = Client::new(&backend).submit(BACK, &1).await.unwrap().id();
+    signalled(&started).await;
+    assert_eq!(stop(worker).await, StopReport { abandoned: 1, ..StopReport::default() });
+    assert_eq!(stored(&backend, id).await.record.head.state, JobState::Running);
+    let page = crate::driver::Page { after: None, limit: 10 };
+    assert_eq!(backend.store().documents(crate::driver::DocKind::Worker, &page).await.unwrap().len(), 1);
+    release.send(()).unwrap();
+}
+
 #[tokio::test]
 async fn a_worker_that_stops_fetches_no_more() {
     let backend = memory::open();
