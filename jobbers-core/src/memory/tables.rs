@@ -78,7 +78,7 @@ impl Tables {
     pub(super) fn list(&self, filter: &Filter, page: &Page) -> Result<Listing> {
         let after = page.after.as_ref().map(read_rank).transpose()?;
         let look = if filter.task.is_some() { LIST_LOOK_COUNT_MAX.max(page.limit) } else { page.limit };
-        let ranks = self.index.lists.page(filter.state, filter.queue.as_ref(), after, look + 1);
+        let ranks = self.index.lists.page(filter.state, filter.queue.as_ref(), after, look.saturating_add(1));
         let mut listing = Listing::default();
         for (looked, rank) in ranks.iter().enumerate() {
             if listing.records.len() == page.limit || looked == look {

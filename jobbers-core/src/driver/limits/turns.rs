@@ -25,7 +25,7 @@ impl Limits {
         self.run_out(now);
         let mut holders = Vec::new();
         // Each line costs at least one look: so the loop ends.
-        let mut looks = limit + WAITERS_COUNT_MAX;
+        let mut looks = limit.saturating_add(WAITERS_COUNT_MAX);
         while holders.len() < limit && looks > 0 {
             let Some(key) = self.looks.first_key_value().filter(|((at, _), _)| *at <= now).map(|(_, key)| key.clone()) else { break };
             let looked = self.hand_over(&key, looks.min(WAITERS_COUNT_MAX), limit, &mut holders, now);
