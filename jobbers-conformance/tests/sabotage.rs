@@ -1,31 +1,82 @@
-//! The suite is tested too: each backend that breaks a promise is noticed by the scenario named for it, and by the differential test.
+//! The suite is tested too: each backend that breaks a promise is noticed by the scenario named for it, and by random histories of calls.
+//!
+//! With `JOBBERS_SABOTAGE=all` each is played against every scenario, and those that notice it as well are printed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use jobbers_conformance::differential::{Amount, Way, play};
-use jobbers_conformance::sabotage::{Sabotage, Sabotaged};
-use jobbers_conformance::{Broken, InMemory, Stage, scenarios};
+use jobbers_conformance::sabotage::{Histories, Sabotage, Sabotaged};
+use jobbers_conformance::scenarios::{self, Scenario};
+use jobbers_conformance::{Broken, Fixture, InMemory, Outcome, Stage};
 use jobbers_core::driver::Dispatch;
+use libtest_mimic::{Arguments, Failed, Trial};
 
-#[tokio::test]
-async fn each_sabotage_is_noticed_by_the_scenario_named_for_it() {
-    for (sabotage, name) in Sabotage::ALL {
-        let scenario = scenarios::all().into_iter().find(|scenario| scenario.name == name).unwrap_or_else(|| panic!("no scenario {name}"));
-        for broken in [true, false] {
-            let fixture: Arc<dyn jobbers_conformance::Fixture> =
-                if broken { Arc::new(Sabotaged { fixture: InMemory, sabotage }) } else { Arc::new(InMemory) };
-            let stage = Stage::open(fixture, Dispatch::Own, None, name).await.unwrap();
-            let outcome = scenario.play(stage).await;
-            assert_eq!(matches!(outcome, Err(Broken::Failed(_))), broken, "{sabotage:?}, broken {broken}: {name} says {outcome:?}");
-        }
+/// Saboteurs that were caught by the scenario named for them.
+static CAUGHT: AtomicUsize = AtomicUsize::new(0);
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let named = Sabotage::ALL.iter().map(|one| Trial::test(format!("scenario::{one:?}"), || noticed_by_its_scenario(*one)));
+    let seen = Sabotage::ALL.iter().filter(|one| one.histories() == Histories::Notice);
+    let seen = seen.map(|one| Trial::test(format!("histories::{one:?}"), || noticed_by_histories(*one)));
+    let honest = [Trial::test("honest::the_layer_keeps_every_promise", the_layer_keeps_every_promise)];
+    let conclusion = libtest_mimic::run(&arguments, named.chain(seen).chain(honest).collect());
+    println!("{} saboteurs, {} caught", Sabotage::ALL.len(), CAUGHT.load(Ordering::SeqCst));
+    conclusion.exit()
+}
+
+/// Plays a scenario against a backend of its own.
+fn outcome(scenario: Scenario, sabotaged: Sabotaged) -> Outcome {
+    let fixture: Arc<dyn Fixture> = Arc::new(sabotaged);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    runtime.block_on(async {
+        let stage = Stage::open(fixture, Dispatch::Own, None, scenario.name).await?;
+        let played = tokio::time::timeout(Duration::from_secs(25), scenario.play(stage)).await;
+        played.unwrap_or_else(|_| Err(Broken::failed("it hangs")))
+    })
+}
+
+fn noticed_by_its_scenario(sabotage: Sabotage) -> Result<(), Failed> {
+    let name = sabotage.scenario();
+    let scenario = scenarios::all().into_iter().find(|scenario| scenario.name == name).ok_or_else(|| format!("no scenario {name}"))?;
+    let found = outcome(scenario, Sabotaged::by(sabotage));
+    if !matches!(found, Err(Broken::Failed(_))) {
+        return Err(format!("{sabotage:?}: {} But {name} says {found:?}", sabotage.words()).into());
+    }
+    CAUGHT.fetch_add(1, Ordering::SeqCst);
+    if std::env::var("JOBBERS_SABOTAGE").is_ok_and(|value| value == "all") {
+        println!("{sabotage:?}: {name}{}", others(sabotage));
+    }
+    Ok(())
+}
+
+/// The other scenarios that notice it.
+fn others(sabotage: Sabotage) -> String {
+    let others = scenarios::all().into_iter().filter(|one| one.name != sabotage.scenario());
+    let notices = |one: &Scenario| matches!(outcome(*one, Sabotaged::by(sabotage)), Err(Broken::Failed(_)));
+    others.filter(notices).map(|one| format!(", {}", one.name)).collect()
+}
+
+fn noticed_by_histories(sabotage: Sabotage) -> Result<(), Failed> {
+    let broken = Way::own(Sabotaged::by(sabotage));
+    match play(&Way::own(InMemory), &broken, &Amount { seeds: (0..30).collect(), steps: 400 }) {
+        Err(_) => Ok(()),
+        Ok(()) => Err(format!("{sabotage:?}: {} But no history of 30 notices it", sabotage.words()).into()),
     }
 }
 
-#[test]
-fn each_sabotage_is_noticed_by_the_differential_test() {
-    for (sabotage, _) in Sabotage::ALL {
-        let broken = Way::own(Sabotaged { fixture: InMemory, sabotage });
-        let found = play(&Way::own(InMemory), &broken, &Amount { seeds: (0..30).collect(), steps: 400 });
-        assert!(found.is_err(), "no history of 30 notices {sabotage:?}");
+/// What the saboteurs are caught by holds for the layer that they lie with: nothing fails without a lie, and what is named is not skipped.
+fn the_layer_keeps_every_promise() -> Result<(), Failed> {
+    for scenario in scenarios::all() {
+        match outcome(scenario, Sabotaged::by_nobody()) {
+            Err(Broken::Failed(what)) => return Err(format!("without a lie {scenario:?} fails: {what}").into()),
+            Err(Broken::Skipped(why)) if Sabotage::ALL.iter().any(|one| one.scenario() == scenario.name) => {
+                return Err(format!("without a lie {scenario:?} is skipped: {why}").into());
+            }
+            _ => (),
+        }
     }
+    Ok(())
 }

@@ -1,5 +1,6 @@
 //! The queue: it carries ids.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use jobbers_core::driver::{Capability, Delivery, Pull};
@@ -179,17 +180,29 @@ async fn a_pull_says_whether_something_was_left(stage: Stage) -> Outcome {
     Ok(())
 }
 
+/// Polls the call so many times, as it asks to be, and drops it with whatever it has done until then, or with its answer.
+async fn poll_and_drop(call: impl Future, polls: u32) {
+    let (mut call, mut left) = (std::pin::pin!(call), polls);
+    std::future::poll_fn(|context| {
+        left -= 1;
+        if call.as_mut().poll(context).is_ready() || left == 0 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 /// Cancel safe: what a dropped future had taken comes back, as after a crash.
 async fn what_a_dropped_pull_had_taken_comes_back(stage: Stage) -> Outcome {
-    let ids: Vec<_> = (0..5).map(|_| stage.id()).collect();
-    stage.push(&ids.iter().map(|id| delivery(*id, "mail")).collect::<Vec<_>>()).await?;
-    stage.settle().await;
-    let once = pull(&["mail"], at(0));
-    // Polled once, then dropped: whatever it has done until then, or its answer, is lost.
-    let _ = tokio::time::timeout(Duration::ZERO, stage.queue().pull(&once)).await;
-    let mut seen: Vec<_> = stage.pull(&pull(&["mail"], at(60)), 5).await?.iter().map(|(delivery, _)| delivery.id).collect();
-    seen.sort();
-    ensure_eq!(seen, ids, "what came back");
+    for polls in 1..8 {
+        let name = format!("mail-{polls}");
+        let ids: Vec<_> = (0..5).map(|_| stage.id()).collect();
+        stage.push(&ids.iter().map(|id| delivery(*id, &name)).collect::<Vec<_>>()).await?;
+        stage.settle().await;
+        let once = pull(&[&name], at(0));
+        poll_and_drop(stage.queue().pull(&once), polls).await;
+        let mut seen: Vec<_> = stage.pull(&pull(&[&name], at(60)), 5).await?.iter().map(|(delivery, _)| delivery.id).collect();
+        seen.sort();
+        ensure_eq!(seen, ids, "what came back after {polls} polls");
+    }
     Ok(())
 }
 

@@ -194,14 +194,18 @@ async fn an_update_changes_the_parts_that_it_names(stage: Stage) -> Outcome {
 
 /// Where its delivery goes, if it turns Ready.
 async fn a_job_handed_back_goes_to_the_front(stage: Stage) -> Outcome {
-    let (running, waits) = (stage.running().await?, stage.submit(JobState::Ready).await?);
+    let running = stage.running().await?;
+    // The delivery that it was submitted with: its claim was an Update, and has left it there.
+    for (_, receipt) in stage.queue().pull(&pull(&["mail"], at(0))).await?.items {
+        stage.queue().ack(&[receipt]).await?;
+    }
+    let waits = stage.submit(JobState::Ready).await?;
     let answer = stage.apply(vec![at_front(turn(&running, JobState::Ready))]).await?;
     if stage.backend.dispatch() == jobbers_core::driver::Dispatch::Caller {
         ensure_eq!(answer.ready, vec![kit::delivery_in_front(running.id, "mail")], "what the caller pushes");
         return Ok(());
     }
-    // The first delivery of the job that was claimed by an Update is still there: nobody has pulled it.
-    let mut ids: Vec<_> = stage.pull(&pull(&["mail"], at(0)), 3).await?.iter().map(|(delivery, _)| delivery.id).collect();
+    let mut ids: Vec<_> = stage.pull(&pull(&["mail"], at(0)), 2).await?.iter().map(|(delivery, _)| delivery.id).collect();
     if !stage.backend.capabilities().has(jobbers_core::driver::Capability::Fifo) {
         ids.sort_by_key(|id| *id != running.id);
     }
