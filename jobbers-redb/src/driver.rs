@@ -131,7 +131,7 @@ impl StateStore for Handle {
 
     async fn prune(&self, queue: &QueueName, state: JobState, before: Timestamp, limit: usize) -> Result<usize> {
         let queue = queue.clone();
-        self.engine.ask("prune ended runs", limit * JOB_BYTES, move |group| group.prune(&queue, state, before, limit)).await
+        self.engine.ask("prune ended runs", limit.saturating_mul(JOB_BYTES), move |group| group.prune(&queue, state, before, limit)).await
     }
 
     async fn read(&self, keys: &[DocKey]) -> Result<Vec<Option<Doc>>> {

@@ -121,7 +121,7 @@ impl Writer {
         let mut group = vec![first];
         while group.len() < GROUP_REQUESTS_MAX && weight < GROUP_BYTES_MAX {
             let Ok(next) = self.requests.try_recv() else { break };
-            weight += next.weight();
+            weight = weight.saturating_add(next.weight());
             group.push(next);
         }
         group
