@@ -1,1 +1,17 @@
-//! .
+#![doc = include_str!("../README.md")]
+
+mod connect;
+
+pub use connect::connect;
+pub use jobbers_core::{client, driver, error, id, memory, policy, record, scheduler, task, time, worker};
+
+pub use jobbers_core::client::{Client, Explanation, JobHandle, JobView, RunHandle, RunView};
+pub use jobbers_core::driver::Backend;
+pub use jobbers_core::error::{Error, ErrorKind, Result};
+pub use jobbers_core::id::{JobId, QueueName, RunId, TaskName, WorkerId};
+pub use jobbers_core::policy::{Decision, Jitter, OnStop, Retry};
+pub use jobbers_core::record::{JobState, Priority};
+pub use jobbers_core::scheduler::Scheduler;
+pub use jobbers_core::task::Task;
+pub use jobbers_core::time::Timestamp;
+pub use jobbers_core::worker::{Ctx, JobError, MapEnd, MapPage, Worker, WorkerHandle};

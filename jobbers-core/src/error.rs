@@ -102,14 +102,6 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         self.0.unknown || matches!(self.0.kind, ErrorKind::Unavailable | ErrorKind::Full | ErrorKind::TimedOut)
     }
-
-    /// The same trouble for another caller of one shared call: kind, words and outcome; the source as text.
-    pub(crate) fn shared(&self) -> Error {
-        let mut copy = Error::new(self.0.kind, self.0.op.clone(), self.0.context.clone());
-        copy.0.unknown = self.0.unknown;
-        copy.0.source = self.0.source.as_ref().map(|source| source.to_string().into());
-        copy
-    }
 }
 
 impl fmt::Display for Error {

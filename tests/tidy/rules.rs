@@ -4,26 +4,26 @@ use std::collections::BTreeSet;
 
 /// A file: its path from the root of the repository, and what is in it.
 #[derive(Debug, Clone)]
-pub struct File {
-    pub path: String,
-    pub text: String,
+pub(crate) struct File {
+    pub(crate) path: String,
+    pub(crate) text: String,
 }
 
 impl File {
-    pub fn is_code(&self) -> bool {
+    pub(crate) fn is_code(&self) -> bool {
         self.path.ends_with(".rs")
     }
 
-    pub fn is_doc(&self) -> bool {
+    pub(crate) fn is_doc(&self) -> bool {
         self.path.ends_with(".md")
     }
 
     /// The files that hold the rules, and so the words and marks that they look for.
-    pub fn is_rule(&self) -> bool {
+    pub(crate) fn is_rule(&self) -> bool {
         self.path.starts_with("tests/tidy")
     }
 
-    pub fn at(&self, index: usize, what: &str) -> String {
+    pub(crate) fn at(&self, index: usize, what: &str) -> String {
         format!("{}:{}: {what}", self.path, index + 1)
     }
 
@@ -37,12 +37,12 @@ const FILE_LINES_MAX: usize = 400;
 const FUNCTION_LINES_MAX: usize = 70;
 const EXAMPLE_LINES_MAX: usize = 60;
 
-pub fn too_long(file: &File) -> Vec<String> {
+pub(crate) fn too_long(file: &File) -> Vec<String> {
     let lines = file.text.lines().count();
     if file.is_code() && lines > FILE_LINES_MAX { vec![file.at(0, &format!("{lines} lines, of at most {FILE_LINES_MAX}"))] } else { vec![] }
 }
 
-pub fn long_examples(file: &File) -> Vec<String> {
+pub(crate) fn long_examples(file: &File) -> Vec<String> {
     let lines = file.text.lines().count();
     let may_be_long = file.path == "examples/index_folder.rs" || file.path.starts_with("examples/custom-driver/");
     if file.path.starts_with("examples/") && file.is_code() && !may_be_long && lines > EXAMPLE_LINES_MAX {
@@ -52,7 +52,7 @@ pub fn long_examples(file: &File) -> Vec<String> {
 }
 
 /// Relies on rustfmt: a function ends at the first `}` that stands as deep as its first line.
-pub fn long_functions(file: &File) -> Vec<String> {
+pub(crate) fn long_functions(file: &File) -> Vec<String> {
     let lines: Vec<&str> = if file.is_code() { file.text.lines().collect() } else { vec![] };
     let mut broken = Vec::new();
     for (index, line) in lines.iter().enumerate() {
@@ -77,7 +77,7 @@ fn is_before_name(word: &str) -> bool {
 }
 
 /// Names of modules in files of their own that are compiled for tests only: after `#[cfg(test)] mod name;`.
-pub fn modules_of_tests(files: &[File]) -> BTreeSet<String> {
+pub(crate) fn modules_of_tests(files: &[File]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for file in files.iter().filter(|file| file.is_code()) {
         let mut for_tests = false;
@@ -86,13 +86,18 @@ pub fn modules_of_tests(files: &[File]) -> BTreeSet<String> {
                 let folder = file.path.trim_end_matches("mod.rs").trim_end_matches("lib.rs").trim_end_matches(".rs").trim_end_matches('/');
                 names.insert(format!("{folder}/{name}"));
             }
-            for_tests = line == "#[cfg(test)]" || (for_tests && line.starts_with("#["));
+            for_tests = is_for_tests(line) || (for_tests && line.starts_with("#["));
         }
     }
     names
 }
 
-pub fn unwraps(file: &File, modules_of_tests: &BTreeSet<String>) -> Vec<String> {
+fn is_for_tests(line: &str) -> bool {
+    let line = line.trim();
+    line == "#[cfg(test)]" || line.starts_with("#[cfg(all(test,")
+}
+
+pub(crate) fn unwraps(file: &File, modules_of_tests: &BTreeSet<String>) -> Vec<String> {
     let for_tests = modules_of_tests
         .iter()
         .any(|module| file.path.starts_with(&format!("{module}.rs")) || file.path.starts_with(&format!("{module}/")));
@@ -100,14 +105,14 @@ pub fn unwraps(file: &File, modules_of_tests: &BTreeSet<String>) -> Vec<String> 
         return vec![];
     }
     // By custom the tests are the last module of a file.
-    let code = file.text.lines().enumerate().take_while(|(_, line)| line.trim() != "#[cfg(test)]");
+    let code = file.text.lines().enumerate().take_while(|(_, line)| !is_for_tests(line));
     let code = code.filter(|(_, line)| !line.trim_start().starts_with("//"));
     code.filter(|(_, line)| line.contains(".unwrap()"))
         .map(|(index, _)| file.at(index, "`unwrap` outside tests: `expect(\"why it can not fail\")`"))
         .collect()
 }
 
-pub fn undone(file: &File) -> Vec<String> {
+pub(crate) fn undone(file: &File) -> Vec<String> {
     if file.is_rule() || !(file.is_code() || file.is_doc()) {
         return vec![];
     }
@@ -130,8 +135,11 @@ pub fn undone(file: &File) -> Vec<String> {
     broken
 }
 
-pub fn prints(file: &File) -> Vec<String> {
-    let library = file.path.contains("src/") && !file.path.starts_with("jobbers-conformance/") && !file.path.starts_with("jobbers-cli/");
+pub(crate) fn prints(file: &File) -> Vec<String> {
+    let library = file.path.contains("src/")
+        && !file.is_test()
+        && !file.path.starts_with("jobbers-conformance/")
+        && !file.path.starts_with("jobbers-cli/");
     let marks = ["println!(", "print!(", "dbg!("];
     let lines = file.text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
     lines
@@ -140,7 +148,7 @@ pub fn prints(file: &File) -> Vec<String> {
         .collect()
 }
 
-pub fn allows_unsafe(files: &[File]) -> Vec<String> {
+pub(crate) fn allows_unsafe(files: &[File]) -> Vec<String> {
     let mut broken = Vec::new();
     for file in files.iter().filter(|file| file.path == "Cargo.toml" || file.path.ends_with("/Cargo.toml")) {
         if file.path == "Cargo.toml" && !file.text.contains("unsafe_code = \"forbid\"") {
@@ -154,7 +162,7 @@ pub fn allows_unsafe(files: &[File]) -> Vec<String> {
 }
 
 /// Names that are sentences, of four words or more, quoted in docs: each has to be a function somewhere.
-pub fn missing_sentences(files: &[File]) -> Vec<String> {
+pub(crate) fn missing_sentences(files: &[File]) -> Vec<String> {
     let known: BTreeSet<&str> = files
         .iter()
         .filter(|file| file.is_code())
@@ -197,7 +205,7 @@ fn own_crates(manifest: &str, wanted: impl Fn(&str) -> bool) -> Vec<&str> {
     found
 }
 
-pub fn wrong_arrows(file: &File) -> Vec<String> {
+pub(crate) fn wrong_arrows(file: &File) -> Vec<String> {
     let package = match file.path.strip_suffix("Cargo.toml") {
         Some("") => "jobbers",
         Some(folder) if folder.starts_with("jobbers-") => folder.trim_end_matches('/'),
@@ -216,7 +224,7 @@ pub fn wrong_arrows(file: &File) -> Vec<String> {
     wrong.map(|name| file.at(0, &format!("{package} may not depend on {name}"))).collect()
 }
 
-pub fn bad_sources(lock: &str) -> Vec<String> {
+pub(crate) fn bad_sources(lock: &str) -> Vec<String> {
     let banned = ["openssl-sys", "native-tls", "aws-lc-sys", "backoff", "chrono"];
     let mut broken = Vec::new();
     for line in lock.lines() {
@@ -231,7 +239,7 @@ pub fn bad_sources(lock: &str) -> Vec<String> {
 }
 
 /// Links in Markdown to files of this repository.
-pub fn dead_links(files: &[File]) -> Vec<String> {
+pub(crate) fn dead_links(files: &[File]) -> Vec<String> {
     let known: BTreeSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
     let is_there = |path: &str| known.iter().any(|known| *known == path || known.starts_with(&format!("{}/", path.trim_end_matches('/'))));
     let mut broken = Vec::new();

@@ -19,7 +19,7 @@ const FORBIDDEN: &[(&[&str], &str)] = &[
 /// Where the repository was made is nobody's matter.
 const FOREIGN: &[&str] = &["/work/", "shared/", "/tmp/brief", "DESIGN.md", "DESIGN section", "STYLE.md", "issue #", "the brief"];
 
-pub fn forbidden(file: &File) -> Vec<String> {
+pub(crate) fn forbidden(file: &File) -> Vec<String> {
     if file.is_rule() {
         return vec![];
     }
@@ -35,7 +35,7 @@ pub fn forbidden(file: &File) -> Vec<String> {
     broken
 }
 
-pub fn foreign(file: &File) -> Vec<String> {
+pub(crate) fn foreign(file: &File) -> Vec<String> {
     if file.is_rule() {
         return vec![];
     }
@@ -50,7 +50,7 @@ pub fn foreign(file: &File) -> Vec<String> {
 
 /// Lower-case words with one blank between: `VisibilityTimeout`, `visibility_timeout` and `visibility-timeout` read the same; other
 /// marks stay between words.
-pub fn spread(line: &str) -> String {
+pub(crate) fn spread(line: &str) -> String {
     let mut words = String::new();
     let mut last = ' ';
     for c in line.chars() {
