@@ -1,11 +1,13 @@
 //! How the suite opens a driver.
 
 use std::fmt::Debug;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jobbers_core::driver::{Backend, Capabilities, Dispatch};
+use jobbers_core::memory::Memory;
 use jobbers_core::{Clock, DrawSource, Namespace, Result};
 
 /// How the suite opens a driver, and what it may do to it.
@@ -91,4 +93,19 @@ impl Opening {
     pub fn url(&self) -> &str {
         self.url.as_deref().expect("the fixture names a variable for the URL")
     }
+
+    /// A directory for this namespace alone, of temporary files; made by nobody yet, and gone when the suite has ended.
+    pub fn scratch(&self) -> PathBuf {
+        scratch_of_this_process().join(self.namespace.as_str())
+    }
+
+    /// The memory driver as it is to be opened: for a driver that is a queue, or a limiter, and borrows the other parts.
+    pub fn memory(&self) -> Memory {
+        Memory::new().dispatch(self.dispatch).clock(self.clock.clone()).draws(self.draws.clone())
+    }
+}
+
+/// Where scratch directories lie.
+pub(crate) fn scratch_of_this_process() -> PathBuf {
+    std::env::temp_dir().join(format!("jobbers-suite-{}", std::process::id()))
 }

@@ -16,6 +16,8 @@ pub mod scenarios;
 pub mod stage;
 pub mod truth;
 
+pub use jobbers_core::driver::{Backend, Capabilities, Capability};
+
 pub use fixture::{Cut, Fixture, Opening};
 pub use memory::InMemory;
 pub use outcome::{Broken, Outcome};

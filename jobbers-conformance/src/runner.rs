@@ -9,6 +9,7 @@ use jobbers_core::ErrorKind;
 use jobbers_core::driver::{Capability, Dispatch};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
+use crate::fixture::scratch_of_this_process;
 use crate::report::{Ended, Played, Report};
 use crate::scenarios::{self, Modes, Scenario};
 use crate::{Broken, Fixture, Outcome, Stage};
@@ -33,6 +34,8 @@ fn play_all(fixture: Arc<dyn Fixture>, arguments: &Arguments) -> i32 {
     let results: Arc<Mutex<Vec<Option<Played>>>> = Arc::new(Mutex::new(vec![None; plays.len()]));
     let trials = plays.into_iter().enumerate().map(|(index, play)| play.trial(index, fixture.clone(), results.clone())).collect();
     let conclusion = libtest_mimic::run(arguments, trials);
+    // What no fixture has used is not there; what is left is in the way of nobody.
+    let _ = std::fs::remove_dir_all(scratch_of_this_process());
     if arguments.list {
         return 0;
     }
