@@ -1,6 +1,7 @@
 //! One suite for every Jobbers backend.
 
 pub mod checker;
+pub mod crew;
 pub mod differential;
 pub mod faults;
 pub mod fixture;

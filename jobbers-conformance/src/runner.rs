@@ -56,18 +56,32 @@ struct Play {
     scenario: Scenario,
     name: String,
     dispatch: Dispatch,
+    path: Path,
+}
+
+/// How an engine claims jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    /// By the fast path, if there is one.
+    Any,
+    /// By the fast path.
+    Fast,
+    /// Call by call.
+    Calls,
 }
 
 impl Play {
     fn of(scenario: Scenario, fixture: &dyn Fixture) -> Vec<Play> {
-        let name = format!("{}::{}", scenario.subject, scenario.name);
+        let plain = format!("{}::{}", scenario.subject, scenario.name);
         let own = fixture.capabilities().has(Capability::AtomicDispatch);
+        let best = if own { Dispatch::Own } else { Dispatch::Caller };
+        let play = |way: &str, dispatch, path| Play { scenario, name: format!("{plain}{way}"), dispatch, path };
         match scenario.modes {
-            Modes::Once => vec![Play { scenario, name, dispatch: if own { Dispatch::Own } else { Dispatch::Caller } }],
-            Modes::BothDispatches => vec![
-                Play { scenario, name: format!("{name}::own"), dispatch: Dispatch::Own },
-                Play { scenario, name: format!("{name}::caller"), dispatch: Dispatch::Caller },
-            ],
+            Modes::Once => vec![play("", best, Path::Any)],
+            Modes::BothDispatches => vec![play("::own", Dispatch::Own, Path::Any), play("::caller", Dispatch::Caller, Path::Any)],
+            Modes::Engine => {
+                vec![play("::take", best, Path::Fast), play("::calls", best, Path::Calls), play("::caller", Dispatch::Caller, Path::Calls)]
+            }
         }
     }
 
@@ -104,10 +118,10 @@ impl Play {
         if self.dispatch == Dispatch::Own && !own {
             return Err(Broken::skipped("it does not claim atomic-dispatch: its store never dispatches by itself"));
         }
-        let (scenario, fixture, dispatch, name) = (self.scenario, fixture.clone(), self.dispatch, self.name.clone());
+        let (scenario, fixture, dispatch, path, name) = (self.scenario, fixture.clone(), self.dispatch, self.path, self.name.clone());
         let (tell, told) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
-            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| play_here(scenario, fixture, dispatch, url)));
+            let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| play_here(scenario, fixture, dispatch, path, url)));
             // The other side has gone only after the limit, and has said so then.
             let _ = tell.send(outcome.unwrap_or_else(|panic| Err(Broken::failed(format_args!("it panicked: {}", words_of(&*panic))))));
         });
@@ -118,11 +132,13 @@ impl Play {
     }
 }
 
-fn play_here(scenario: Scenario, fixture: Arc<dyn Fixture>, dispatch: Dispatch, url: Option<String>) -> Outcome {
+fn play_here(scenario: Scenario, fixture: Arc<dyn Fixture>, dispatch: Dispatch, path: Path, url: Option<String>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Broken::failed(format_args!("no runtime to play it on: {error}")))?;
     let outcome = runtime.block_on(async {
         match Stage::open(fixture, dispatch, url, &format!("{scenario:?}")).await {
+            Ok(stage) if path == Path::Fast && stage.backend.take().is_none() => Err(Broken::skipped("it has no fast path")),
+            Ok(stage) if path == Path::Calls => scenario.play(stage.without_take()).await,
             Ok(stage) => scenario.play(stage).await,
             Err(error) if error.kind() == ErrorKind::Unavailable && !strict() => Err(Broken::skipped(error)),
             Err(error) => Err(Broken::failed(format_args!("it can not be opened: {error}"))),

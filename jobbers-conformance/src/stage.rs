@@ -80,6 +80,13 @@ impl Stage {
         Ok(Stage { backend, clock, opening, fixture, ids })
     }
 
+    /// The same stage, whose jobs are claimed call by call.
+    #[must_use]
+    pub fn without_take(mut self) -> Stage {
+        self.backend = self.backend.without_take();
+        self
+    }
+
     /// The store.
     pub fn store(&self) -> &dyn StateStore {
         &**self.backend.store()

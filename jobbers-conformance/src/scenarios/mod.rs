@@ -28,6 +28,8 @@ pub enum Modes {
     Once,
     /// Twice: the store dispatches, and its caller does.
     BothDispatches,
+    /// Three times: by the fast path, without it, and where the caller dispatches.
+    Engine,
 }
 
 impl Scenario {
@@ -96,4 +98,8 @@ macro_rules! subjects {
     };
 }
 
-subjects! { queue, store_commit, store_insert, store_update, store_lease, store_release, store_due, store_look, store_prune, documents, limiter_bounds, limiter_rate, limiter_wait, backend, take, trouble }
+subjects! {
+    queue, store_commit, store_insert, store_update, store_lease, store_release, store_due, store_look, store_prune,
+    documents, limiter_bounds, limiter_rate, limiter_wait, backend, take, trouble,
+    engine_run, engine_fail, engine_lost, engine_flow,
+}
