@@ -232,13 +232,21 @@ async fn a_cancel_of_an_ended_job_is_refused(stage: Stage) -> Outcome {
 
 /// A worker that stops lets running attempts finish, and fetches no more.
 async fn a_worker_that_stops_lets_its_attempts_finish(stage: Stage) -> Outcome {
-    let (gate, client) = (Gate::default(), stage.client());
+    let (runs, client) = (Arc::new(Notify::new()), stage.client());
     let (running, waiting) = (client.submit(LONG, &0).await?, client.submit(LONG, &0).await?);
-    let worker = stage.work(gate.worker()).await?;
-    signalled(&gate.runs, "the attempt runs").await?;
-    let stopping = tokio::spawn(stopped(worker));
-    gate.go.notify_one();
-    let report = stopping.await.map_err(Broken::failed)??;
+    let signal = runs.clone();
+    // It ends once the worker has begun to stop: a slot that is free earlier would be filled.
+    let finishes = move |ctx: Ctx, _: u32| {
+        let signal = signal.clone();
+        async move {
+            signal.notify_one();
+            ctx.stopping().await;
+            Ok::<u32, JobError>(ctx.attempt())
+        }
+    };
+    let worker = stage.work(hands().slots(1).task(LONG, finishes)).await?;
+    signalled(&runs, "the attempt runs").await?;
+    let report = stopped(worker).await?;
     ensure_eq!((report.finished, report.handed_back, report.abandoned), (1, 0, 0), "what became of the attempts");
     let states = [stage.view(running.id()).await?, stage.view(waiting.id()).await?].map(|view| (view.state, view.attempt));
     // Which of the two was claimed is the queue's matter.
