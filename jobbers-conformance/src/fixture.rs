@@ -27,8 +27,20 @@ pub trait Fixture: Send + Sync + 'static {
     /// What the backend claims when it is opened with [`Dispatch::Own`], or, if it can not be, with [`Dispatch::Caller`]. No I/O.
     fn capabilities(&self) -> Capabilities;
 
-    /// How long a push, or an ack, may take until every pull and every depth shows it. Default: no time at all.
-    fn settles_within(&self) -> Duration {
+    /// How long a push may take until a pull brings it and a listener hears of it, joining the queue for the first time included.
+    /// Default: no time at all.
+    fn first_pull_within(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How long what was not acked may take to come back, once a pull asks for it whose `now` is not earlier than its `back_at`.
+    /// Default: no time at all.
+    fn redelivery_within(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// How long a push, a pull or an ack may take until `depth` shows it. Default: no time at all.
+    fn depth_settles_within(&self) -> Duration {
         Duration::ZERO
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jobbers_core::driver::{Backend, Capability, Commit, Delivery, Dispatch, Op, Pull, Queue, RateLimiter, Receipt, StateStore, Verdict};
 use jobbers_core::record::{Head, JobState, Record, Stop};
-use jobbers_core::{DrawSource, Ids, JobId, ManualClock, Namespace, Result, RunId, SeededDraws, Timestamp, WorkerId};
+use jobbers_core::{DrawSource, Ids, JobId, ManualClock, Namespace, QueueName, Result, RunId, SeededDraws, Timestamp, WorkerId};
 
 use crate::kit::{self, Job, at};
 use crate::{Broken, Fixture, Opening, Outcome, ensure, ensure_eq};
@@ -291,12 +291,24 @@ impl Stage {
         Ok(self.queue().push(deliveries).await?)
     }
 
-    /// Pulls until `due` deliveries came, or the fixture's time to settle is over.
+    /// Pulls until `due` deliveries came, or the fixture's time for a first pull is over.
     ///
     /// # Errors
-    /// If fewer came.
+    /// If fewer came, or more.
     pub async fn pull(&self, pull: &Pull, due: usize) -> Outcome<Vec<(Delivery, Receipt)>> {
-        let (mut items, mut left) = (Vec::new(), self.fixture.settles_within());
+        self.pull_within(pull, due, self.fixture.first_pull_within()).await
+    }
+
+    /// Pulls what was pulled before and comes back: until `due` deliveries came, or the fixture's time for a redelivery is over.
+    ///
+    /// # Errors
+    /// If fewer came, or more.
+    pub async fn pull_back(&self, pull: &Pull, due: usize) -> Outcome<Vec<(Delivery, Receipt)>> {
+        self.pull_within(pull, due, self.fixture.redelivery_within()).await
+    }
+
+    async fn pull_within(&self, pull: &Pull, due: usize, mut left: Duration) -> Outcome<Vec<(Delivery, Receipt)>> {
+        let mut items = Vec::new();
         loop {
             let most = Pull { max: pull.max.saturating_sub(u32::try_from(items.len()).unwrap_or(u32::MAX)), ..pull.clone() };
             items.extend(self.queue().pull(&most).await?.items);
@@ -309,18 +321,39 @@ impl Stage {
         Ok(items)
     }
 
-    /// Checks that a pull brings nothing, once things have settled.
+    /// Checks that a pull brings nothing, neither at once nor once everything has had its time.
     ///
     /// # Errors
     /// If it brings something.
     pub async fn pull_nothing(&self, pull: &Pull) -> Outcome {
-        self.settle().await;
-        self.pull(pull, 0).await.map(drop)
+        let most = self.fixture.first_pull_within().max(self.fixture.redelivery_within());
+        self.pull_within(pull, 0, Duration::ZERO).await?;
+        if most.is_zero() {
+            return Ok(());
+        }
+        tokio::time::sleep(most).await;
+        self.pull_within(pull, 0, Duration::ZERO).await.map(drop)
     }
 
-    /// Waits for the fixture's time to settle.
+    /// Waits until every pull shows what was pushed.
     pub async fn settle(&self) {
-        tokio::time::sleep(self.fixture.settles_within()).await;
+        tokio::time::sleep(self.fixture.first_pull_within()).await;
+    }
+
+    /// Checks the depths, once they have settled.
+    ///
+    /// # Errors
+    /// If they are others.
+    pub async fn depths(&self, queues: &[QueueName], due: &[u64]) -> Outcome {
+        let mut left = self.fixture.depth_settles_within();
+        loop {
+            let depths = self.queue().depth(queues).await?;
+            if depths == due || left.is_zero() {
+                ensure_eq!(depths, due, "the depths of {queues:?}");
+                return Ok(());
+            }
+            left = self.wait_a_little(left).await;
+        }
     }
 
     async fn wait_a_little(&self, left: Duration) -> Duration {

@@ -85,10 +85,10 @@ async fn namespaces_do_not_see_each_other(stage: Stage) -> Outcome {
     let write = DocWrite { key: key.clone(), expect: None, body: Some("here".into()), expires_at: None };
     stage.store().write(&[write]).await?;
     stage.bound(1, crate::limits::at_most(1)).await?;
-    stage.settle().await;
     ensure_eq!(other.load_all(&[job.id, running.id]).await?, vec![None, None], "records");
     other.pull_nothing(&pull(&["mail"], at(0))).await?;
-    ensure_eq!(other.queue().depth(&[crate::kit::queue("mail")]).await?, vec![0], "the depth");
+    tokio::time::sleep(stage.fixture.depth_settles_within()).await;
+    other.depths(&[crate::kit::queue("mail")], &[0]).await?;
     ensure_eq!(other.store().counts().await?, vec![], "the counts");
     ensure_eq!(other.store().due(at(999), at(1_000), 9).await?.ids, vec![], "due jobs");
     ensure_eq!(other.store().unended(&[job.id.run]).await?, vec![0], "unended");
@@ -110,7 +110,7 @@ async fn no_call_reads_a_clock_of_its_own(stage: Stage) -> Outcome {
     stage.clock.set(at(1_000_000_000));
     stage.pull(&pull(&["zip"], Timestamp::MIN), 1).await?;
     stage.pull_nothing(&pull(&["zip"], Timestamp::MIN + Duration::from_secs(59))).await?;
-    stage.pull(&pull(&["zip"], Timestamp::MIN + Duration::from_secs(60)), 1).await?;
+    stage.pull_back(&pull(&["zip"], Timestamp::MIN + Duration::from_secs(60)), 1).await?;
     let due = |at: u64| (Timestamp::MIN + Duration::from_secs(at), Timestamp::MIN + Duration::from_secs(at));
     ensure_eq!(stage.store().due(due(999).0, due(999).1, 9).await?.ids, vec![], "due jobs of 1970");
     ensure_eq!(stage.store().due(due(1_000).0, due(1_000).1, 9).await?.ids, vec![job.id], "due jobs of 1970, a second later");
@@ -164,7 +164,7 @@ async fn kept(stage: &Stage, jobs: &[crate::kit::Job]) -> Outcome {
         ensure_eq!(stage.reload(job).await?, *job, "the {} record", job.record.head.state);
     }
     ensure_eq!(stage.store().counts().await?.iter().map(|count| count.jobs).sum::<u64>(), 9, "the counts");
-    stage.pull(&pull(&["pushed"], at(60)), 1).await?;
+    stage.pull_back(&pull(&["pushed"], at(60)), 1).await?;
     stage.denied(crate::limits::extend(crate::limits::holder(stage), &["a"]), at(14)).await?;
     let read = stage.store().read(&[DocKey { kind: DocKind::Role, name: "web".into() }]).await?;
     ensure_eq!(read[0].as_ref().map(|doc| doc.body.clone()), Some("kept".into()), "the document");

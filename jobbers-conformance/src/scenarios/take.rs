@@ -69,7 +69,7 @@ async fn a_take_hands_other_ready_jobs_over(stage: Stage) -> Outcome {
         ensure!(taken.claimed.is_empty(), "a job was claimed in case {n}");
         ensure_eq!(stage.reload(&job).await?, job, "the record in case {n}");
         stage.pull_nothing(&pull(&["mail"], at(60))).await?;
-        let back = stage.pull(&pull(&["mail"], at(65)), 1).await?;
+        let back = stage.pull_back(&pull(&["mail"], at(65)), 1).await?;
         stage.queue().ack(&[taken.pulled[0].1.clone(), back[0].1.clone()]).await?;
     }
     stage.pull_nothing(&pull(&["mail"], at(999))).await
