@@ -26,7 +26,7 @@ usage: index_folder [OPTIONS] FOLDER
   --fresh             cancel an unfinished run and start anew
   --help              show this
 
-Stop it with Ctrl-C, or kill it: the same command goes on where it stopped. Left out: folders named .git and target, and its own files.
+Stop it with Ctrl-C, or kill it: the same command goes on where it stopped. Left out: .git, folders named target, and its own files.
 Links, sockets and pipes are counted as skipped; links are not followed.";
 
 const BACKEND: &str = "redb:.jobbers/index_folder.redb";
@@ -238,14 +238,15 @@ impl List {
             if entries.is_err() {
                 paths.push(folder.clone().into_os_string().into_vec());
             }
-            for (kind, name) in entries.unwrap_or_default() {
+            let kept = entries.into_iter().flatten().filter(|(kind, name)| name != ".git" && !(kind.is_dir() && name == "target"));
+            for (kind, name) in kept {
                 let path = folder.join(&name);
-                if kind.is_dir() && name != ".git" && name != "target" {
+                if kind.is_dir() {
                     folders.push(path);
-                } else if kind.is_file() && !is_own(&root.join(&path)) {
-                    paths.push(path.into_os_string().into_vec());
-                } else if !kind.is_dir() && !kind.is_file() {
+                } else if !kind.is_file() {
                     skipped += 1;
+                } else if !is_own(&root.join(&path)) {
+                    paths.push(path.into_os_string().into_vec());
                 }
             }
         }
@@ -355,8 +356,7 @@ async fn run(args: Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
     summary.table.iter().for_each(|(name, count)| println!("{name:<40} {count:>16}"));
     println!("{:<40} {:>16.1}\n{:<40} {}", "seconds", started.elapsed().as_secs_f64(), "report", args.report.display());
     summary.dead.iter().for_each(|dead| println!("dead: {dead}"));
-    fs::remove_file(List::file(run))?;
-    Ok(ExitCode::SUCCESS)
+    Ok(fs::remove_file(List::file(run)).map(|()| ExitCode::SUCCESS)?)
 }
 
 /// A run's id comes from its folder and its number: whoever starts it again finds it.

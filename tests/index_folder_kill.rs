@@ -67,6 +67,7 @@ fn plant(root: &Path, random: &mut fastrand::Rng) -> BTreeSet<OsString> {
         fs::create_dir_all(root.join(left_out)).unwrap();
         fs::write(root.join(left_out).join("left out"), "x").unwrap();
     }
+    fs::write(root.join("folder 2/.git"), "gitdir: elsewhere").unwrap();
     drop(std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap());
     assert!(Command::new("mkfifo").arg(root.join("pipe")).status().unwrap().success());
     kill::give_away(root);
@@ -98,8 +99,10 @@ fn index_by_hand(root: &Path, folder: &Path, unreadable: &BTreeSet<OsString>, in
         let name = path.file_name().unwrap();
         if unreadable.contains(&relative) {
             index.dead.insert(relative);
+        } else if name == ".git" {
+            continue;
         } else if kind.is_dir() {
-            if ![".git", "target", ".jobbers"].map(OsStr::new).contains(&name) {
+            if !["target", ".jobbers"].map(OsStr::new).contains(&name) {
                 index_by_hand(root, &path, unreadable, index);
             }
         } else if kind.is_file() {
