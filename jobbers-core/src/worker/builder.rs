@@ -7,8 +7,9 @@ use serde::de::DeserializeOwned;
 
 use super::claim::SPAN_MAX;
 use super::error::JobError;
+use super::extract::{Needs, States};
 use super::handle::WorkerHandle;
-use super::handler::{BlockingHandler, Handler, MapSource};
+use super::handler::{BlockingHandler, Declared, Handler, MapSource};
 use super::registry::{OnError, Registration, Registry, Run, asynchronous, blocking};
 use super::settings::{LeaseRuntime, OnSilence, Settings, WithScheduler};
 use super::{map, start};
@@ -45,7 +46,8 @@ pub struct Worker {
     pub(super) settings: Settings,
     queues: Vec<String>,
     name: Option<String>,
-    tasks: Vec<(TaskDef, Run)>,
+    tasks: Vec<(TaskDef, Run, Needs)>,
+    states: States,
     on_errors: Vec<(TaskDef, OnError)>,
 }
 
@@ -53,7 +55,7 @@ impl Worker {
     /// A worker that serves these queues; each gets its turn.
     pub fn queues<Q: AsRef<str>>(queues: impl IntoIterator<Item = Q>) -> Worker {
         let queues = queues.into_iter().map(|queue| queue.as_ref().to_owned()).collect();
-        Worker { settings: Settings::new(), queues, name: None, tasks: Vec::new(), on_errors: Vec::new() }
+        Worker { settings: Settings::new(), queues, name: None, tasks: Vec::new(), states: States::default(), on_errors: Vec::new() }
     }
 
     /// Gives it a name that it keeps over restarts, at most 80 bytes: what its last incarnation has left is rescued at its start, without
@@ -107,7 +109,14 @@ impl Worker {
         self
     }
 
-    /// Registers a task: `async fn(P) -> Result<O, E>` or `async fn(Ctx, P) -> Result<O, E>`.
+    /// Gives its handlers a value that they share, which they take as [`State<T>`](super::State): a pool, a client. One of each type.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Worker {
+        self.states.add(value);
+        self
+    }
+
+    /// Registers a task: `async fn(P) -> Result<O, E>`, or with up to five arguments before its parameters, each a
+    /// [`FromContext`](super::FromContext): `async fn(Ctx, State<Pool>, P) -> Result<O, E>`.
     pub fn task<Args, P, O, H>(mut self, task: Task<P, O>, handler: H) -> Worker
     where
         Args: 'static,
@@ -115,11 +124,19 @@ impl Worker {
         O: Serialize + 'static,
         H: Handler<Args, P, O>,
     {
-        self.tasks.push((*task.def(), asynchronous(*task.def(), handler)));
+        let mut needs = Needs::default();
+        H::needs(&mut needs);
+        self.tasks.push((*task.def(), asynchronous(*task.def(), handler), needs));
         self
     }
 
-    /// Registers a task whose function blocks: `fn(P) -> Result<O, E>` or `fn(Ctx, P) -> Result<O, E>`; each attempt gets a thread.
+    /// Registers a task together with its handler, as `#[task(..)]` makes them of a function: `.register::<send_mail>()`.
+    pub fn register<D: Declared>(self) -> Worker {
+        D::register(self)
+    }
+
+    /// Registers a task whose function blocks: `fn(P) -> Result<O, E>`, with arguments before as for
+    /// [`task`](Worker::task); each attempt gets a thread.
     ///
     /// A thread can not be stopped from outside: an attempt that is told to end ends at once, but its slot stays taken until the function
     /// returns. Look at [`Ctx::is_cancelled`](super::Ctx::is_cancelled) now and then.
@@ -130,7 +147,9 @@ impl Worker {
         O: Serialize + 'static,
         H: BlockingHandler<Args, P, O>,
     {
-        self.tasks.push((*task.def(), blocking(*task.def(), handler)));
+        let mut needs = Needs::default();
+        H::needs(&mut needs);
+        self.tasks.push((*task.def(), blocking(*task.def(), handler), needs));
         self
     }
 
@@ -141,7 +160,7 @@ impl Worker {
         I: Serialize + Send + 'static,
         H: MapSource<S, I>,
     {
-        self.tasks.push((*task.def(), map::of_source(*task.def(), source)));
+        self.tasks.push((*task.def(), map::of_source(*task.def(), source), Needs::default()));
         self
     }
 
@@ -156,40 +175,42 @@ impl Worker {
     /// Not cancel safe: dropped, a recovery may be half done, which the next start completes.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for no queues, no tasks, no slots, a name that breaks its rule, or a task that is registered twice; what the
-    /// backend says to the first calls.
+    /// [`ErrorKind::Invalid`] for no queues, no tasks, no slots, a name that breaks its rule, a task that is registered twice, a state
+    /// that a handler needs and the worker does not have, or two of one type; what the backend says to the first calls.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn start(self, backend: &Backend) -> Result<WorkerHandle> {
-        let (settings, registry) = self.checked()?;
-        start::start(backend, settings, registry).await
+        let (settings, registry, states) = self.checked()?;
+        start::start(backend, settings, registry, states).await
     }
 
-    fn checked(mut self) -> Result<(Settings, Registry)> {
+    fn checked(mut self) -> Result<(Settings, Registry, States)> {
         self.settings.queues = self.queues.iter().map(|queue| QueueName::new(queue)).collect::<Result<_>>()?;
         self.settings.name = self.name.as_deref().map(worker_name).transpose()?;
         self.settings.check()?;
         if self.tasks.is_empty() {
             return Err(invalid("it knows no task; register one: .task(MAIL, send_mail)".into()));
         }
+        self.states.check()?;
         let mut registry = Registry::default();
-        for (def, run) in self.tasks {
+        for (def, run, needs) in self.tasks {
             let decides = self.on_errors.iter().position(|(of, _)| (of.name, of.version) == (def.name, def.version));
             let on_error = decides.map(|at| self.on_errors.swap_remove(at).1);
+            self.states.cover(def, &needs)?;
             registry.add(def.checked()?.task, def.version, Registration { run, on_error })?;
         }
         if let Some((def, _)) = self.on_errors.first() {
             return Err(invalid(format!("on_error names {def}, which it does not know, or twice; register the task as well")));
         }
         registry.add(TaskName::new(MAP_TASK)?, 1, Registration { run: map::of_list(), on_error: None })?;
-        Ok((self.settings, registry))
+        Ok((self.settings, registry, self.states))
     }
 }
 
 impl std::fmt::Debug for Worker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let tasks: Vec<String> = self.tasks.iter().map(|(def, _)| def.to_string()).collect();
+        let tasks: Vec<String> = self.tasks.iter().map(|(def, ..)| def.to_string()).collect();
         f.debug_struct("Worker").field("queues", &self.queues).field("name", &self.name).field("tasks", &tasks).finish_non_exhaustive()
     }
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::claim::Claimed;
 use super::claims::Claims;
+use super::extract::States;
 use super::follow_up::follow_up;
 use super::parents::Parents;
 use crate::driver::Backend;
@@ -34,6 +35,7 @@ struct Inner {
     claimed: Arc<Claimed>,
     claims: Arc<Claims>,
     stopping: CancellationToken,
+    states: Arc<States>,
 }
 
 /// Orders the attempts of one job: a resource that remembers the highest count it has seen can refuse what an older attempt sends late.
@@ -59,9 +61,10 @@ impl Ctx {
         claimed: &Arc<Claimed>,
         claims: &Arc<Claims>,
         stopping: &CancellationToken,
+        states: &Arc<States>,
     ) -> Ctx {
-        let (backend, job, claimed) = (backend.clone(), job.clone(), claimed.clone());
-        Ctx(Arc::new(Inner { backend, worker, job, claimed, claims: claims.clone(), stopping: stopping.clone() }))
+        let (backend, job, claimed, states) = (backend.clone(), job.clone(), claimed.clone(), states.clone());
+        Ctx(Arc::new(Inner { backend, worker, job, claimed, claims: claims.clone(), stopping: stopping.clone(), states }))
     }
 
     /// The job.
@@ -87,6 +90,12 @@ impl Ctx {
     /// The fencing token of this attempt, for resources that can refuse an older one.
     pub fn fence(&self) -> Fence {
         self.0.claimed.revision.into()
+    }
+
+    /// What [`Worker::state`](super::Worker::state) was given of that type; `None` if nothing. A handler takes it as an argument:
+    /// [`State`](super::State).
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.0.states.get()
     }
 
     /// Says which step the handler is at, as "resizing 3/9"; a sign of life. Text over 200 bytes is cut.

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::claim::Lease;
 use super::claims::Claims;
+use super::extract::States;
 use super::health::Vitals;
 use super::registry::Registry;
 use super::settings::Settings;
@@ -27,6 +28,7 @@ pub(super) struct Engine {
     pub(super) id: WorkerId,
     pub(super) settings: Settings,
     pub(super) registry: Registry,
+    pub(super) states: Arc<States>,
     pub(super) committer: Committer,
     pub(super) claims: Arc<Claims>,
     pub(super) vitals: Arc<Vitals>,
@@ -43,12 +45,13 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(backend: &Backend, id: WorkerId, settings: Settings, registry: Registry) -> Engine {
+    pub(super) fn new(backend: &Backend, id: WorkerId, settings: Settings, registry: Registry, states: States) -> Engine {
         let slots = settings.slots;
         Engine {
             backend: backend.clone(),
             id,
             registry,
+            states: Arc::new(states),
             committer: Committer::start(backend),
             claims: Arc::default(),
             vitals: Arc::new(Vitals::new(&settings)),

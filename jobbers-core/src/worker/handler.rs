@@ -2,45 +2,40 @@
 
 use std::future::Future;
 
-use super::{Ctx, JobError};
+use super::{Ctx, FromContext, JobError, Needs, Worker};
 
 /// An async function that can stand behind a task with parameters `P` and output `O`.
 ///
-/// `Args` names the function's arguments, so that one function never fits two ways: `(P,)` for `async fn(P)`, `(Ctx, P)` for
-/// `async fn(Ctx, P)`. Its error is anything that turns into a [`JobError`]: every [`std::error::Error`] does.
+/// It takes its parameters last, and before them up to five of what implements [`FromContext`]: `async fn(P)`, `async fn(Ctx, P)`,
+/// `async fn(State<Pool>, Attempt, P)`. `Args` names the arguments, so that one function never fits two ways. Its error is anything that
+/// turns into a [`JobError`]: every [`std::error::Error`] does.
+#[diagnostic::on_unimplemented(
+    message = "this function can not stand behind a task with parameters `{P}` and output `{O}`",
+    label = "it should be `async fn(.., {P}) -> Result<{O}, E>`",
+    note = "its last argument has the task's type of parameters; those before it implement `FromContext`: `Ctx`, `State<T>`, `Attempt`, ..",
+    note = "it is async (for one that blocks use `.blocking(..)`), its future is `Send`, and `E` turns into a `JobError`, as every error does"
+)]
 pub trait Handler<Args, P, O>: Send + Sync + 'static {
+    /// Says what the arguments need of the worker.
+    fn needs(needs: &mut Needs);
+
     /// Runs one attempt.
     ///
     /// Not cancel safe, unless the handler is: an attempt that is told to stop and does not is dropped at its next await.
     fn call(&self, ctx: Ctx, parameters: P) -> impl Future<Output = Result<O, JobError>> + Send;
 }
 
-impl<F, P, O, E, Fut> Handler<(P,), P, O> for F
-where
-    F: Fn(P) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<O, E>> + Send,
-    E: Into<JobError>,
-    P: Send + 'static,
-{
-    async fn call(&self, _: Ctx, parameters: P) -> Result<O, JobError> {
-        self(parameters).await.map_err(Into::into)
-    }
-}
-
-impl<F, P, O, E, Fut> Handler<(Ctx, P), P, O> for F
-where
-    F: Fn(Ctx, P) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<O, E>> + Send,
-    E: Into<JobError>,
-    P: Send + 'static,
-{
-    async fn call(&self, ctx: Ctx, parameters: P) -> Result<O, JobError> {
-        self(ctx, parameters).await.map_err(Into::into)
-    }
-}
-
-/// A plain function that can stand behind a task; it runs on a thread of its own and may block.
+/// A plain function that can stand behind a task; it runs on a thread of its own and may block. Its arguments are those of a [`Handler`].
+#[diagnostic::on_unimplemented(
+    message = "this function can not stand behind a task with parameters `{P}` and output `{O}`",
+    label = "it should be `fn(.., {P}) -> Result<{O}, E>`",
+    note = "its last argument has the task's type of parameters; those before it implement `FromContext`: `Ctx`, `State<T>`, `Attempt`, ..",
+    note = "it is not async, and `E` turns into a `JobError`, as every error does"
+)]
 pub trait BlockingHandler<Args, P, O>: Send + Sync + 'static {
+    /// Says what the arguments need of the worker.
+    fn needs(needs: &mut Needs);
+
     /// Runs one attempt.
     ///
     /// # Errors
@@ -48,24 +43,72 @@ pub trait BlockingHandler<Args, P, O>: Send + Sync + 'static {
     fn call(&self, ctx: Ctx, parameters: P) -> Result<O, JobError>;
 }
 
-impl<F, P, O, E> BlockingHandler<(P,), P, O> for F
-where
-    F: Fn(P) -> Result<O, E> + Send + Sync + 'static,
-    E: Into<JobError>,
-{
-    fn call(&self, _: Ctx, parameters: P) -> Result<O, JobError> {
-        self(parameters).map_err(Into::into)
-    }
-}
+/// Both kinds of handlers for functions with these arguments before their parameters.
+macro_rules! handlers {
+    ($($before:ident)*) => {
+        impl<F, $($before,)* P, O, E, Fut> Handler<($($before,)* P,), P, O> for F
+        where
+            F: Fn($($before,)* P) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output = Result<O, E>> + Send,
+            E: Into<JobError>,
+            $($before: FromContext,)*
+            P: Send + 'static,
+        {
+            fn needs(_needs: &mut Needs) {
+                $($before::needs(_needs);)*
+            }
 
-impl<F, P, O, E> BlockingHandler<(Ctx, P), P, O> for F
-where
-    F: Fn(Ctx, P) -> Result<O, E> + Send + Sync + 'static,
-    E: Into<JobError>,
-{
-    fn call(&self, ctx: Ctx, parameters: P) -> Result<O, JobError> {
-        self(ctx, parameters).map_err(Into::into)
-    }
+            async fn call(&self, _ctx: Ctx, parameters: P) -> Result<O, JobError> {
+                self($($before::from_context(&_ctx)?,)* parameters).await.map_err(Into::into)
+            }
+        }
+
+        impl<F, $($before,)* P, O, E> BlockingHandler<($($before,)* P,), P, O> for F
+        where
+            F: Fn($($before,)* P) -> Result<O, E> + Send + Sync + 'static,
+            E: Into<JobError>,
+            $($before: FromContext,)*
+        {
+            fn needs(_needs: &mut Needs) {
+                $($before::needs(_needs);)*
+            }
+
+            fn call(&self, _ctx: Ctx, parameters: P) -> Result<O, JobError> {
+                self($($before::from_context(&_ctx)?,)* parameters).map_err(Into::into)
+            }
+        }
+    };
+}
+handlers!();
+handlers!(A);
+handlers!(A B);
+handlers!(A B C);
+handlers!(A B C D);
+handlers!(A B C D G);
+
+/// A task together with its handler: what `#[task(..)]` makes of a function, and as easily written by hand.
+///
+/// ```
+/// use jobbers_core::task::Task;
+/// use jobbers_core::worker::{Declared, JobError, Worker};
+///
+/// struct Greet;
+///
+/// impl Greet {
+///     const TASK: Task<String, String> = Task::new("greet");
+/// }
+///
+/// impl Declared for Greet {
+///     fn register(worker: Worker) -> Worker {
+///         worker.task(Greet::TASK, async |name: String| Ok::<_, JobError>(format!("hello, {name}")))
+///     }
+/// }
+/// let worker = Worker::queues(["default"]).register::<Greet>();
+/// # let _ = worker;
+/// ```
+pub trait Declared {
+    /// Registers the task with its handler.
+    fn register(worker: Worker) -> Worker;
 }
 
 /// An async function that gives a map its items, page by page.

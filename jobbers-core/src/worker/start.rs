@@ -7,6 +7,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::engine::Engine;
+use super::extract::States;
 use super::fetch;
 use super::handle::WorkerHandle;
 use super::lease::LeaseLoop;
@@ -21,9 +22,9 @@ use crate::id::Ids;
 use crate::scheduler::Scheduler;
 
 /// Starts all parts of a worker.
-pub(super) async fn start(backend: &Backend, settings: Settings, registry: Registry) -> Result<WorkerHandle> {
+pub(super) async fn start(backend: &Backend, settings: Settings, registry: Registry, states: States) -> Result<WorkerHandle> {
     let id = Ids::default().worker(backend.clock().now(), backend.draws().wide());
-    let engine = Arc::new(Engine::new(backend, id, settings, registry));
+    let engine = Arc::new(Engine::new(backend, id, settings, registry, states));
     let settings = &engine.settings;
     let own = key_of(settings.name.as_ref(), id);
     let left = recover(backend, &engine.committer, &own).await?;

@@ -232,7 +232,7 @@ async fn a_handler_does_not_start_on_a_lease_that_is_over() {
     let run = asynchronous(*NUMBER.def(), handler);
     let mut registry = Registry::default();
     registry.add("number".try_into().unwrap(), 1, Registration { run, on_error: None }).unwrap();
-    let engine = Arc::new(Engine::new(&backend, WorkerId::from_u128(1), Settings::new(), registry));
+    let engine = Arc::new(Engine::new(&backend, WorkerId::from_u128(1), Settings::new(), registry, Default::default()));
     let id = Client::new(&backend).submit(NUMBER, &1).await.unwrap().id();
     let mut lease = engine.lease();
     // It was sent a lease ago; the answer comes only now.
