@@ -10,6 +10,7 @@ use crate::driver::Handle;
 use crate::engine::Engine;
 use crate::file;
 use crate::registry::Place;
+use crate::source::FileSource;
 
 /// What to do where there is no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,11 +147,9 @@ impl Config {
             file::create(&self.path)?;
         }
         let path = file::canonical(&self.path)?;
-        let cache_bytes = self.cache_bytes;
         Place::engine(&path, |place| {
-            let opened = file::open(&path, cache_bytes)?;
-            let (shown, again) = (path.display().to_string(), path.clone());
-            Engine::start(shown, opened, move || file::open(&again, cache_bytes), Some(place))
+            let source = FileSource::new(path.clone(), self.cache_bytes);
+            Engine::start(path.display().to_string(), Box::new(source), Some(place))
         })
     }
 }

@@ -1,19 +1,19 @@
-//! Jobbers in one file: queue, state store and limiter on [redb](https://docs.rs/redb), durable, with no server.
-//!
-//! What was acknowledged survives a kill, a crash of the system and a power cut. One process has the file at a time; inside it, any number of
-//! clients and workers share it. Concurrent commits share one sync of the disk.
-//!
-//! ```no_run
-//! let backend = jobbers_redb::Redb::open("jobs.redb")?;
-//! # Ok::<(), jobbers_core::Error>(())
-//! ```
+#![doc = include_str!("../README.md")]
 
+// How a store is opened.
 mod config;
+mod file;
+mod guard;
+mod holder;
+mod registry;
+mod source;
 
+// What has it open: the traits, one thread that writes, readers.
 mod driver;
 mod engine;
 mod writer;
 
+// What is done in it.
 mod documents;
 mod find;
 mod group;
@@ -21,18 +21,15 @@ mod limiter;
 mod prune;
 mod ready;
 
+// How it lies in the file.
 mod keys;
 mod rows;
 mod tables;
 
+// What is beside the file.
 mod bells;
 mod fault;
 mod volatile;
-
-mod file;
-mod guard;
-mod holder;
-mod registry;
 
 #[cfg(test)]
 mod tests;

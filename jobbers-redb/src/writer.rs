@@ -11,9 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::{Shared, Slot};
 use crate::fault::Fault;
-use crate::file::Opened;
 use crate::group::{After, Change, Group, transactions};
 use crate::guard::Guard;
+use crate::source::Source;
 use crate::tables::{Disk, begin_read, begin_write};
 
 /// Most requests that share a transaction: what a full channel holds.
@@ -87,18 +87,14 @@ impl From<Fault> for Failed {
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     requests: mpsc::Receiver<Box<dyn Ask>>,
-    reopen: Box<dyn FnMut() -> Result<Opened> + Send>,
+    source: Box<dyn Source>,
     /// The limiter's state, once somebody has asked for it. A transaction that fails leaves it ahead of the file: then it is read again.
     limits: Option<Limits>,
 }
 
 impl Writer {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        requests: mpsc::Receiver<Box<dyn Ask>>,
-        reopen: Box<dyn FnMut() -> Result<Opened> + Send>,
-    ) -> Writer {
-        Writer { shared, requests, reopen, limits: None }
+    pub(crate) fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Box<dyn Ask>>, source: Box<dyn Source>) -> Writer {
+        Writer { shared, requests, source, limits: None }
     }
 
     /// Serves requests until nobody can ask any longer, then closes the file.
@@ -148,6 +144,7 @@ impl Writer {
     fn transact(&mut self, database: &Database, guard: &Guard, group: &mut [Box<dyn Ask>]) -> Result<After, Failed> {
         let shared = self.shared.clone();
         let fault = |error| Fault::of(&shared.path, &error);
+        self.source.check()?;
         let mut txn = begin_write(database).map_err(fault)?;
         let after = self.work(&txn, group).map_err(fault)?;
         match after.change {
@@ -225,7 +222,7 @@ impl Writer {
 
     /// Tries to open the closed file; returns whether it is open.
     fn reopen(&mut self) -> bool {
-        let opened = catch_unwind(AssertUnwindSafe(|| (self.reopen)()));
+        let opened = catch_unwind(AssertUnwindSafe(|| self.source.open()));
         let slot = match opened {
             Ok(Ok(opened)) => {
                 tracing::info!(file = self.shared.path, "the file is open again");

@@ -11,7 +11,9 @@ use redb::StorageBackend;
 
 use crate::driver::Handle;
 use crate::engine::Engine;
-use crate::file;
+use crate::fault::Fault;
+use crate::file::{self, Opened};
+use crate::source::Source;
 
 const SECTOR: usize = 512;
 
@@ -81,10 +83,18 @@ impl Disk {
 
     /// Opens the store on this disk, as a second start of the process would.
     pub(crate) fn open(&self) -> Result<Handle> {
-        let open = |disk: &Disk| file::open_on(Path::new("/simulated"), Box::new(disk.clone()), 1 << 20);
-        let again = self.clone();
-        let engine = Engine::start("/simulated".to_owned(), open(self)?, move || open(&again), None)?;
+        let engine = Engine::start("/simulated".to_owned(), Box::new(self.clone()), None)?;
         Ok(Handle { engine: Arc::new(engine), dispatch: Dispatch::Own })
+    }
+}
+
+impl Source for Disk {
+    fn open(&mut self) -> Result<Opened> {
+        file::open_on(Path::new("/simulated"), Box::new(self.clone()), 1 << 20)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use jobbers_core::ErrorKind;
-use jobbers_core::driver::{Pull, Queue, StateStore};
+use jobbers_core::driver::{Acquire, Bounds, Decision, Holder, LimitChange, Mode, Pull, Queue, RateLimiter, StateStore};
+use jobbers_core::record::LimitKey;
+use jobbers_core::{ErrorKind, LimitName, SmallText};
 use redb::StorageBackend;
 
 use super::audit::audit;
@@ -62,6 +63,30 @@ fn a_disk_that_is_full_for_a_moment_leaves_no_doubt_about_the_outcome() {
             }
             audit(&store);
         }
+    });
+}
+
+#[test]
+fn permits_of_a_call_that_failed_are_not_held() {
+    block_on(async {
+        let disk = Disk::new();
+        let store = disk.open().unwrap();
+        let key = LimitKey { limit: LimitName::new("customer").unwrap(), value: SmallText::new("42") };
+        let ask = |number| {
+            let holder = Holder { job: job(number), nonce: 1 };
+            Acquire { holder, keys: vec![(key.clone(), 1)], hold: Duration::from_secs(60), mode: Mode::Claim }
+        };
+        let bounds = Some(Bounds { concurrency: Some(1), rate: None });
+        store.set(&[LimitChange::Bounds { limit: key.limit.clone(), version: 1, bounds }], at(0)).await.unwrap();
+        disk.state().full = true;
+        assert_eq!(store.acquire(&[ask(1)], at(0)).await.unwrap_err().kind(), ErrorKind::Full);
+        disk.state().full = false;
+        let decisions = in_time(async || store.acquire(&[ask(2)], at(0)).await.ok()).await;
+        assert_eq!(decisions, [Decision::Granted]);
+        // And what was granted is known after a kill.
+        let store = Disk::of(disk.bytes()).open().unwrap();
+        assert!(matches!(store.acquire(&[ask(3)], at(1)).await.unwrap()[..], [Decision::Denied { .. }]));
+        assert_eq!(store.give_back(&[ask(2).holder], at(2)).await.unwrap(), [ask(3).holder]);
     });
 }
 

@@ -154,6 +154,31 @@ fn a_file_can_be_closed_and_opened_by_many_threads_at_once() {
     });
 }
 
+#[cfg(unix)]
+#[test]
+fn nothing_is_acknowledged_into_a_file_that_was_deleted_and_work_goes_on_where_it_was_put_back() {
+    let scratch = Scratch::new("deleted");
+    let (path, away) = (scratch.file("jobs.redb"), scratch.file("away.redb"));
+    let backend = Redb::open(&path).unwrap();
+    block_on(async {
+        let submit = async |number| backend.store().commit(&[insert(job(number), ready(at(0)), 5)]).await.remove(0);
+        submit(1).await.unwrap();
+        fs::rename(&path, &away).unwrap();
+        let error = submit(2).await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome_unknown()), (ErrorKind::Unavailable, false));
+        assert!(error.to_string().contains("deleted or replaced"), "{error}");
+        fs::rename(&away, &path).unwrap();
+        let tries = async {
+            while submit(3).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(60), tries).await.unwrap();
+        let there = backend.store().load(&[job(1), job(2), job(3)]).await.into_iter().map(|record| record.unwrap().is_some());
+        assert_eq!(there.collect::<Vec<_>>(), [true, false, true]);
+    });
+}
+
 #[test]
 fn an_open_in_async_code_blocks_no_runtime() {
     let scratch = Scratch::new("async");

@@ -121,6 +121,24 @@ fn who_commits_at_the_same_time_shares_a_sync() {
 }
 
 #[test]
+fn what_changes_nothing_or_may_be_lost_costs_no_sync() {
+    block_on(async {
+        let disk = Disk::new();
+        let store = disk.open().unwrap();
+        applied(&store, insert(job(1), ready(at(0)), 5)).await;
+        let pulled = store.pull(&pull(1, at(0))).await.unwrap();
+        let before = disk.state().syncs;
+        assert!(store.take(&take(9, at(0), 9)).await.unwrap().claimed.is_empty());
+        assert!(matches!(commit(&store, insert(job(1), ready(at(0)), 6)).await.unwrap(), Verdict::Conflict { .. }));
+        assert_eq!(store.prune(&queue("mail"), JobState::Succeeded, at(9), 9).await.unwrap(), 0);
+        store.ack(&[pulled.items[0].1.clone()]).await.unwrap();
+        assert_eq!((store.depth(&[queue("mail")]).await.unwrap(), disk.state().syncs), (vec![0], before));
+        applied(&store, insert(job(2), ready(at(0)), 5)).await;
+        assert!(disk.state().syncs > before, "a test that counts no sync at all proves nothing");
+    });
+}
+
+#[test]
 fn a_refused_commit_changes_nothing_and_spares_its_neighbours() {
     block_on(async {
         let store = Disk::new().open().unwrap();
