@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
@@ -13,6 +14,7 @@ use jobbers_core::{Error, ErrorKind, Result};
 use redb::{Database, ReadTransaction};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::ask::{Ask, Asked};
 use crate::bells::Bells;
 use crate::fault::Fault;
 use crate::file::Opened;
@@ -22,7 +24,7 @@ use crate::registry::Place;
 use crate::source::Source;
 use crate::tables::{Disk, begin_read};
 use crate::volatile::Volatile;
-use crate::writer::{Ask, Asked, Writer};
+use crate::writer::Writer;
 
 /// Most requests that wait for the writer: some groups' worth. Who comes later waits for room.
 const REQUESTS_COUNT_MAX: usize = 1024;
@@ -40,6 +42,8 @@ pub(crate) struct Shared {
     /// The file, for messages.
     pub(crate) path: String,
     pub(crate) slot: RwLock<Slot>,
+    /// The writer pauses between attempts to open the file, and is to be woken.
+    pub(crate) broken: AtomicBool,
     volatile: Mutex<Volatile>,
     pub(crate) bells: Bells,
 }
@@ -68,7 +72,13 @@ impl Engine {
     /// Opens a storage, and starts what writes to it.
     pub(crate) fn start(path: String, mut source: Box<dyn Source>, place: Option<Arc<Place>>) -> Result<Engine> {
         let opened = source.open()?;
-        let shared = Arc::new(Shared { path, slot: RwLock::new(Slot::open(opened)), volatile: Mutex::default(), bells: Bells::default() });
+        let shared = Arc::new(Shared {
+            path,
+            slot: RwLock::new(Slot::open(opened)),
+            broken: AtomicBool::new(false),
+            volatile: Mutex::default(),
+            bells: Bells::default(),
+        });
         let (requests, queue) = mpsc::channel(REQUESTS_COUNT_MAX);
         let writer = Writer::new(shared.clone(), queue, source);
         let thread = std::thread::Builder::new().name("jobbers-redb".to_owned());
@@ -93,6 +103,11 @@ impl Engine {
         let requests = self.requests.as_ref().expect("only a drop takes it");
         let gone = || Error::new(ErrorKind::Internal, op, format!("{}: the thread that writes has ended", self.shared.path));
         requests.send(asked).await.map_err(|_| gone())?;
+        if self.shared.broken.load(Ordering::SeqCst)
+            && let Some(writer) = &self.writer
+        {
+            writer.thread().unpark();
+        }
         answer.await.map_err(|_| gone().with_outcome_unknown())?
     }
 

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use jobbers_core::driver::{Applied, Commit, Dispatch, Limits, Verdict, Write, apply};
-use jobbers_core::record::{Head, Parts};
+use jobbers_core::record::Parts;
 use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result, telemetry};
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, StorageError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, StorageError, WriteTransaction};
 
 use crate::engine::Shared;
 use crate::keys::{self, JobKey, PartKey, WakeKey};
@@ -36,8 +36,8 @@ pub(crate) struct Group<'t> {
     /// Changes of counts: written once, however many jobs the transaction moves.
     moved: HashMap<(QueueName, u8), i64>,
     counters: HashMap<&'static str, u64>,
-    limit_rows: Lazy<'t, &'static [u8], &'static [u8]>,
-    limits: &'t mut Option<Limits>,
+    pub(crate) limit_rows: Lazy<'t, &'static [u8], &'static [u8]>,
+    pub(crate) limits: &'t mut Option<Limits>,
     pub(crate) after: After,
 }
 
@@ -163,100 +163,14 @@ impl<'t> Group<'t> {
         self.index(write.id, write.before.as_ref(), Some(&write.record.head))
     }
 
-    /// Keeps what finds a job in step with its head.
-    pub(crate) fn index(&mut self, id: JobId, before: Option<&Head>, after: Option<&Head>) -> Disk<()> {
-        let place = |head: &Head| (head.state, keys::order(head));
-        if before.map(place) != after.map(place) || before.map(|head| &head.queue) != after.map(|head| &head.queue) {
-            let list = self.list.open()?;
-            if let Some(head) = before {
-                list.remove(keys::list(head, id).as_slice())?;
-            }
-            if let Some(head) = after {
-                list.insert(keys::list(head, id).as_slice(), ())?;
-            }
-            self.moved(before, -1);
-            self.moved(after, 1);
-        }
-        let timer = |head: &Head| head.wake_at.filter(|_| !head.state.is_end());
-        let (old, new) = (before.and_then(timer), after.and_then(timer));
-        if old != new {
-            let wake = self.wake.open()?;
-            if let Some(at) = old {
-                wake.remove(&keys::wake(at, id))?;
-            }
-            if let Some(at) = new {
-                wake.insert(&keys::wake(at, id), ())?;
-            }
-            self.after.timers.push(id);
-        }
-        let unended = |head: Option<&Head>| i64::from(head.is_some_and(|head| !head.state.is_end()));
-        self.run(id, unended(after) - unended(before))
-    }
-
     /// Notes that something has changed.
     pub(crate) fn changed(&mut self, change: Change) {
         self.after.change = self.after.change.max(change);
     }
 
-    /// Has the limiter decide something.
-    pub(crate) fn limit<T>(&mut self, decide: impl FnOnce(&mut Limits) -> T) -> Disk<Result<T>> {
-        let limits = match self.limits {
-            Some(limits) => limits,
-            None => match restore(self.limit_rows.open()?)? {
-                Ok(limits) => self.limits.insert(limits),
-                Err(error) => return Ok(Err(error)),
-            },
-        };
-        Ok(Ok(decide(limits)))
-    }
-
-    /// Writes what the limiter has decided.
-    fn write_limits(&mut self) -> Disk<()> {
-        for (key, row) in self.limits.as_mut().map(Limits::changed).unwrap_or_default() {
-            self.changed(Change::Now);
-            let rows = self.limit_rows.open()?;
-            match row {
-                Some(row) => rows.insert(&*key, &*row).map(drop)?,
-                None => rows.remove(&*key).map(drop)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn moved(&mut self, head: Option<&Head>, by: i64) {
-        if let Some(head) = head {
-            self.count(&head.queue, head.state.index(), by);
-        }
-    }
-
     /// Changes a count when the transaction ends.
     pub(crate) fn count(&mut self, queue: &QueueName, code: u8, by: i64) {
         *self.moved.entry((queue.clone(), code)).or_default() += by;
-    }
-
-    /// Keeps the count of a run's records that have not ended. A run without steps has none: its one head says it.
-    fn run(&mut self, id: JobId, by: i64) -> Disk<()> {
-        if by == 0 {
-            return Ok(());
-        }
-        let runs = self.runs.open()?;
-        let key = id.run.as_u128().to_be_bytes();
-        // Most stores hold lone jobs for the most part: no look-up where there is nothing to find.
-        let stored = if runs.is_empty()? { None } else { runs.get(&key)?.map(|count| count.value()) };
-        let counted = match stored {
-            Some(counted) => counted,
-            None if id.step == 0 => return Ok(()),
-            None => self.own_record(id)?,
-        };
-        self.runs.open()?.insert(&key, counted.saturating_add_signed(by))?;
-        Ok(())
-    }
-
-    /// How many records a run without a count has that have not ended: its own one, or none.
-    fn own_record(&mut self, id: JobId) -> Disk<u64> {
-        let row = rows::row(self.heads.open()?, JobId::from(id.run))?;
-        // A record that does not decode was counted as one that has not ended when it was written, if at all.
-        Ok(row.map_or(1, |row| u64::from(row.is_some_and(|row| !row.head.state.is_end()))))
     }
 
     /// The next number of a counter of the store; it starts at `first`.
@@ -296,13 +210,4 @@ impl<'t> Group<'t> {
         }
         Ok(self.after)
     }
-}
-
-fn restore(rows: &impl ReadableTable<&'static [u8], &'static [u8]>) -> Disk<Result<Limits>> {
-    let mut all = Vec::new();
-    for row in rows.iter()? {
-        let (key, value) = row?;
-        all.push((key.value().to_vec(), value.value().to_vec()));
-    }
-    Ok(Limits::restore(all))
 }

@@ -9,6 +9,7 @@ mod registry;
 mod source;
 
 // What has it open: the traits, one thread that writes, readers.
+mod ask;
 mod driver;
 mod engine;
 mod writer;
@@ -17,6 +18,7 @@ mod writer;
 mod documents;
 mod find;
 mod group;
+mod index;
 mod limiter;
 mod prune;
 mod ready;

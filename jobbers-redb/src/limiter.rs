@@ -3,8 +3,11 @@
 use async_trait::async_trait;
 use jobbers_core::driver::{Acquire, Capabilities, Decision, Holder, LimitChange, Limits, RateLimiter, Turns};
 use jobbers_core::{Result, Timestamp};
+use redb::ReadableTable;
 
 use crate::driver::Handle;
+use crate::group::{Change, Group};
+use crate::tables::Disk;
 
 /// What a request costs, for the bound of a transaction.
 const REQUEST_BYTES: usize = 300;
@@ -18,6 +21,42 @@ impl Handle {
     ) -> Result<T> {
         self.engine.ask(op, requests * REQUEST_BYTES, move |group| group.limit(decide)).await?
     }
+}
+
+impl Group<'_> {
+    /// Has the limiter decide something.
+    pub(crate) fn limit<T>(&mut self, decide: impl FnOnce(&mut Limits) -> T) -> Disk<Result<T>> {
+        let limits = match self.limits {
+            Some(limits) => limits,
+            None => match restore(self.limit_rows.open()?)? {
+                Ok(limits) => self.limits.insert(limits),
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        Ok(Ok(decide(limits)))
+    }
+
+    /// Writes what the limiter has decided.
+    pub(crate) fn write_limits(&mut self) -> Disk<()> {
+        for (key, row) in self.limits.as_mut().map(Limits::changed).unwrap_or_default() {
+            self.changed(Change::Now);
+            let rows = self.limit_rows.open()?;
+            match row {
+                Some(row) => rows.insert(&*key, &*row).map(drop)?,
+                None => rows.remove(&*key).map(drop)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn restore(rows: &impl ReadableTable<&'static [u8], &'static [u8]>) -> Disk<Result<Limits>> {
+    let mut all = Vec::new();
+    for row in rows.iter()? {
+        let (key, value) = row?;
+        all.push((key.value().to_vec(), value.value().to_vec()));
+    }
+    Ok(Limits::restore(all))
 }
 
 #[async_trait]

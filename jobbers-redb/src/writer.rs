@@ -1,14 +1,16 @@
 //! The thread that writes: what waits for it shares one transaction, and so one sync of the disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jobbers_core::driver::Limits;
 use jobbers_core::{ErrorKind, Result};
 use redb::{Database, Durability, WriteTransaction};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
+use crate::ask::Ask;
 use crate::engine::{Shared, Slot};
 use crate::fault::Fault;
 use crate::group::{After, Change, Group, transactions};
@@ -22,53 +24,6 @@ const GROUP_REQUESTS_MAX: usize = 1024;
 const GROUP_BYTES_MAX: usize = 16 << 20;
 /// How long the writer waits before it tries to open the file again: doubling from the first to the second.
 const REOPEN_AFTER: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-
-/// A request to the writer.
-pub(crate) trait Ask: Send {
-    fn weight(&self) -> usize;
-    /// Does the work inside the group's transaction, and keeps the answer.
-    fn work(&mut self, group: &mut Group<'_>) -> Disk<()>;
-    /// Sends the answer.
-    fn answer(self: Box<Self>, outcome: Result<(), &Fault>);
-}
-
-/// A piece of work, and who waits for it.
-pub(crate) struct Asked<T, F> {
-    op: &'static str,
-    weight: usize,
-    work: Option<F>,
-    done: Option<T>,
-    reply: oneshot::Sender<Result<T>>,
-}
-
-impl<T, F> Asked<T, F> {
-    pub(crate) fn new(op: &'static str, weight: usize, work: F, reply: oneshot::Sender<Result<T>>) -> Asked<T, F> {
-        Asked { op, weight, work: Some(work), done: None, reply }
-    }
-}
-
-impl<T: Send, F: FnOnce(&mut Group<'_>) -> Disk<T> + Send> Ask for Asked<T, F> {
-    fn weight(&self) -> usize {
-        self.weight
-    }
-
-    fn work(&mut self, group: &mut Group<'_>) -> Disk<()> {
-        if let Some(work) = self.work.take() {
-            self.done = Some(work(group)?);
-        }
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, outcome: Result<(), &Fault>) {
-        let answer = match (outcome, self.done) {
-            (Ok(()), Some(done)) => Ok(done),
-            (Err(fault), _) => Err(fault.error(self.op)),
-            (Ok(()), None) => unreachable!("a transaction that was committed has done all its work"),
-        };
-        // Nobody waits any longer: a dropped future.
-        let _ = self.reply.send(answer);
-    }
-}
 
 /// A transaction that failed.
 struct Failed {
@@ -199,20 +154,36 @@ impl Writer {
         }
     }
 
-    /// Opens a closed file again, however long that takes. Who asks meanwhile is told why it does not work.
+    /// Opens a closed file again, however long that takes. Who asks meanwhile is told at once why it does not work.
     fn mend(&mut self) {
+        if self.is_open() {
+            return;
+        }
+        self.shared.broken.store(true, Ordering::SeqCst);
         let mut pause = REOPEN_AFTER.0;
-        while !self.is_open() {
-            std::thread::park_timeout(pause);
+        let mut next = Instant::now() + pause;
+        while !self.requests.is_closed() {
+            self.refuse_all();
+            let left = next.saturating_duration_since(Instant::now());
+            if !left.is_zero() {
+                // Who asks ends the pause, and so does who drops the last handle.
+                std::thread::park_timeout(left);
+                continue;
+            }
+            if self.reopen() {
+                break;
+            }
             pause = (pause * 2).min(REOPEN_AFTER.1);
-            if self.reopen() || self.requests.is_closed() {
-                return;
-            }
-            let slot = self.shared.slot.read().unwrap_or_else(PoisonError::into_inner);
-            let Slot::Broken(fault) = &*slot else { return };
-            while let Ok(request) = self.requests.try_recv() {
-                request.answer(Err(fault));
-            }
+            next = Instant::now() + pause;
+        }
+        self.shared.broken.store(false, Ordering::SeqCst);
+    }
+
+    fn refuse_all(&mut self) {
+        let slot = self.shared.slot.read().unwrap_or_else(PoisonError::into_inner);
+        let Slot::Broken(fault) = &*slot else { return };
+        while let Ok(request) = self.requests.try_recv() {
+            request.answer(Err(fault));
         }
     }
 
