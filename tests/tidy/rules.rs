@@ -139,7 +139,8 @@ pub(crate) fn prints(file: &File) -> Vec<String> {
     let library = file.path.contains("src/")
         && !file.is_test()
         && !file.path.starts_with("jobbers-conformance/")
-        && !file.path.starts_with("jobbers-cli/");
+        && !file.path.starts_with("jobbers-cli/")
+        && !file.path.starts_with("bench/");
     let marks = ["println!(", "print!(", "dbg!("];
     let lines = file.text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
     lines

@@ -1,0 +1,52 @@
+//! Measures Jobbers, with the raw bound of the same machine, in the same run, beside it.
+//!
+//! Figures of two runs compare only if nothing else ran beside either; the ratios to the raw bound of the same run hold better.
+
+mod arguments;
+mod clock;
+mod latency;
+mod measure;
+mod raw;
+mod report;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Asked};
+
+fn main() -> ExitCode {
+    match arguments::parse(std::env::args_os()) {
+        Ok(Asked::Help) => {
+            print!("{}", arguments::HELP);
+            ExitCode::SUCCESS
+        }
+        Ok(Asked::Run(arguments)) => finish(run(&arguments)),
+        Err(error) => {
+            eprintln!("jobbers-bench: {error}\n\n{}", arguments::HELP);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Trouble> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(async { tokio::spawn(measure::all(arguments.clone())).await })??;
+    print!("{}", report.text());
+    if let Some(path) = &arguments.json {
+        let json = serde_json::to_vec_pretty(&report)?;
+        std::fs::write(path, json).map_err(|error| format!("write the report to {}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn finish(outcome: Result<(), Trouble>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("jobbers-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What ends a run early.
+type Trouble = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,202 @@
+//! The parts of a run, one after the other.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jobbers::driver::{Filter, Page};
+use jobbers::record::encode_versioned;
+use jobbers::{Backend, Client, JobState, Task, Worker, WorkerHandle};
+use tokio::sync::Notify;
+
+use crate::Trouble;
+use crate::arguments::Arguments;
+use crate::clock::Watch;
+use crate::latency::{self, PACED, Paced, Starts};
+use crate::raw::{self, JobBytes};
+use crate::report::{Rate, Raw, Report};
+
+const NOTHING: Task<String> = Task::new("bench.nothing").queue("bench");
+
+/// Submits whose handles are held at a time.
+const BULK_COUNT: usize = 10_000;
+/// The rate of the latency part, where none is given, is this share of the drain: client, worker and driver share the machine.
+const RATE_SHARE: usize = 4;
+
+pub(crate) async fn all(arguments: Arguments) -> Result<Report, Trouble> {
+    let backend = jobbers::connect(&arguments.url).await?;
+    let location = backend.location().to_owned();
+    let client = Client::new(&backend);
+    if !client.counts().await?.is_empty() {
+        return Err(format!("{location} holds jobs; give an empty one").into());
+    }
+    let parameters = "x".repeat(arguments.parameters);
+    let bulk_submit = bulk_submit(&client, arguments.jobs, &parameters).await?;
+    let drain = drain(&backend, arguments.jobs, arguments.slots).await?;
+    expect_ended(&client, arguments.jobs).await?;
+    let raw = match redb_path(&arguments.url) {
+        None => raw_spawns(arguments.jobs, &drain).await,
+        Some(path) => {
+            let bytes = job_bytes(&backend).await?;
+            client.close().await;
+            drop((client, backend));
+            tokio::task::block_in_place(|| raw_redb(&arguments, &path, &bulk_submit, &drain, bytes))?
+        }
+    };
+    rest(&arguments, Main { bulk_submit, drain, raw }).await
+}
+
+/// The parts that come first: what the raw bound stands beside.
+struct Main {
+    bulk_submit: Rate,
+    drain: Rate,
+    raw: Raw,
+}
+
+/// The other parts, on a backend that may hold what the first have left.
+async fn rest(arguments: &Arguments, main: Main) -> Result<Report, Trouble> {
+    let Main { bulk_submit, drain, raw } = main;
+    let backend = jobbers::connect(&arguments.url).await?;
+    let client = Client::new(&backend);
+    let before = ended(&client).await?;
+    let parameters = "x".repeat(arguments.parameters);
+    let singles = (arguments.jobs / 4).max(arguments.callers);
+    let concurrent_submit = concurrent_submit(&client, singles, arguments.callers, &parameters).await?;
+    self::drain(&backend, concurrent_submit.jobs, arguments.slots).await?;
+    expect_ended(&client, before + concurrent_submit.jobs).await?;
+
+    let rate = arguments.rate.unwrap_or(drain.per_second as usize / RATE_SHARE).max(1);
+    let starts = Starts::new(rate * arguments.seconds);
+    let worker = paced_worker(&backend, &starts, arguments.slots).await?;
+    let latency = latency::measure(&client, &starts, rate, &parameters).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let watch = Watch::start();
+    tokio::time::sleep(Duration::from_secs(arguments.seconds as u64)).await;
+    let idle = watch.stop();
+    worker.stop().await?;
+    client.close().await;
+    Ok(Report {
+        backend: backend.location().to_owned(),
+        parameters_bytes: arguments.parameters,
+        slots: arguments.slots,
+        callers: arguments.callers,
+        bulk_submit,
+        drain,
+        concurrent_submit,
+        latency,
+        idle_cpu_percent: idle.cpu.map(|cpu| 100.0 * cpu / idle.wall),
+        raw,
+    })
+}
+
+async fn bulk_submit(client: &Client, jobs: usize, parameters: &str) -> Result<Rate, Trouble> {
+    let parameters = parameters.to_owned();
+    let watch = Watch::start();
+    for first in (0..jobs).step_by(BULK_COUNT) {
+        let count = BULK_COUNT.min(jobs - first);
+        for answer in client.submit_all(NOTHING, std::iter::repeat_n(&parameters, count)).await {
+            answer?;
+        }
+    }
+    Ok(Rate::new(jobs, watch.stop()))
+}
+
+async fn concurrent_submit(client: &Client, jobs: usize, callers: usize, parameters: &str) -> Result<Rate, Trouble> {
+    let each = jobs / callers;
+    let watch = Watch::start();
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..callers {
+        let (client, parameters) = (client.clone(), parameters.to_owned());
+        all.spawn(async move {
+            for _ in 0..each {
+                client.submit(NOTHING, &parameters).await?;
+            }
+            Ok::<(), jobbers::Error>(())
+        });
+    }
+    while let Some(caller) = all.join_next().await {
+        caller??;
+    }
+    Ok(Rate::new(each * callers, watch.stop()))
+}
+
+/// Runs a worker until so many jobs have ended; its start and its stop count.
+async fn drain(backend: &Backend, jobs: usize, slots: usize) -> Result<Rate, Trouble> {
+    let (left, done) = (Arc::new(AtomicUsize::new(jobs)), Arc::new(Notify::new()));
+    let watch = Watch::start();
+    let worker = {
+        let (left, done) = (left.clone(), done.clone());
+        let handler = move |_: String| {
+            if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                done.notify_one();
+            }
+            async { Ok::<(), jobbers::JobError>(()) }
+        };
+        Worker::queues(["bench"]).slots(slots).task(NOTHING, handler).start(backend).await?
+    };
+    done.notified().await;
+    worker.stop().await?;
+    let rate = Rate::new(jobs, watch.stop());
+    match left.load(Ordering::Relaxed) {
+        0 => Ok(rate),
+        _ => Err(format!("more than {jobs} attempts ran of {jobs} jobs").into()),
+    }
+}
+
+/// How many jobs have succeeded; there may be no others.
+async fn ended(client: &Client) -> Result<usize, Trouble> {
+    let counts = client.counts().await?;
+    if let Some(other) = counts.iter().find(|count| count.state != JobState::Succeeded && count.jobs > 0) {
+        return Err(format!("every job was run, but the store counts {other:?}").into());
+    }
+    Ok(usize::try_from(counts.iter().map(|count| count.jobs).sum::<u64>())?)
+}
+
+async fn expect_ended(client: &Client, jobs: usize) -> Result<(), Trouble> {
+    match ended(client).await? {
+        found if found == jobs => Ok(()),
+        found => Err(format!("{jobs} jobs were submitted, but {found} succeeded").into()),
+    }
+}
+
+async fn paced_worker(backend: &Backend, starts: &Arc<Starts>, slots: usize) -> Result<WorkerHandle, Trouble> {
+    let starts = starts.clone();
+    let handler = move |(index, _): Paced| {
+        starts.started(index);
+        async { Ok::<(), jobbers::JobError>(()) }
+    };
+    Ok(Worker::queues(["bench"]).slots(slots).task(PACED, handler).start(backend).await?)
+}
+
+/// What the last job of the drain has left in the store.
+async fn job_bytes(backend: &Backend) -> Result<JobBytes, Trouble> {
+    let filter = Filter { state: JobState::Succeeded, queue: None, task: None };
+    let listing = backend.store().list(&filter, &Page { after: None, limit: 1 }).await?;
+    let (_, record) = listing.records.first().ok_or("the drain left no record")?;
+    let head = encode_versioned(&record.head).len();
+    Ok(JobBytes { head, spec: record.spec.len(), trail: record.trail.len(), output: record.output.len() })
+}
+
+fn redb_path(url: &str) -> Option<PathBuf> {
+    let rest = url.strip_prefix("redb:")?;
+    Some(rest.strip_prefix("//").unwrap_or(rest).into())
+}
+
+async fn raw_spawns(jobs: usize, drain: &Rate) -> Raw {
+    let rate = Rate::new(jobs, raw::spawns(jobs).await);
+    let percent = 100.0 * drain.per_second / rate.per_second;
+    Raw { what: format!("{jobs} bare tokio::spawn"), rate, ours: "drain", percent, fsync_ms: None }
+}
+
+/// Submit and drain of ours against both of the raw loop. Nobody may hold the file any more.
+fn raw_redb(arguments: &Arguments, path: &Path, submit: &Rate, drain: &Rate, bytes: JobBytes) -> Result<Raw, Trouble> {
+    let transactions = raw::transactions(path)?;
+    let beside = path.with_extension("raw");
+    let took = raw::redb(&beside, arguments.jobs, transactions, bytes)?;
+    std::fs::remove_file(&beside)?;
+    let rate = Rate::new(arguments.jobs, took);
+    let percent = 100.0 * rate.seconds / (submit.seconds + drain.seconds);
+    let what = format!("{} jobs of the same bytes in {transactions} transactions of redb, nothing else", arguments.jobs);
+    Ok(Raw { what, rate, ours: "submit and drain", percent, fsync_ms: Some(raw::fsync_ms(path)?) })
+}
