@@ -4,10 +4,12 @@
 //! are made when a backend is opened, so install a meter provider before that. Ids of jobs and workers, and texts of errors, are in spans
 //! and never in metrics.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
-use opentelemetry::{KeyValue, global};
+use opentelemetry::{KeyValue, StringValue, global};
+
+use crate::id::{QueueName, TaskName};
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,6 +103,12 @@ pub fn releases_missing(driver: &'static str, missing: usize) {
     if missing > 0 {
         COUNTER.get_or_init(|| RELEASES_MISSING.counter()).add(missing as u64, &[KeyValue::new("driver", driver)]);
     }
+}
+
+/// The attributes `queue` and `task`: their texts are shared, not copied.
+pub(crate) fn names(queue: &QueueName, task: &TaskName) -> [KeyValue; 2] {
+    let shared = |text: Arc<str>| StringValue::from(text);
+    [KeyValue::new("queue", shared(queue.into())), KeyValue::new("task", shared(task.into()))]
 }
 
 fn meter() -> Meter {

@@ -100,7 +100,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Ids, JobId, QueueName, RunId, SmallText, TaskName};
 use crate::machine::{Job, Moment};
 use crate::record::Record;
-use crate::telemetry::SUBMITTED;
+use crate::telemetry::{SUBMITTED, names};
 
 /// How long a client tries to reach its store before it gives up, unless [`Client::patience`] says otherwise: a server that restarts is
 /// back by then.
@@ -230,9 +230,8 @@ impl Client {
 
     /// Counts a submit: `new`, `same`, `conflict` or `failed`.
     fn count_submit(&self, task: &TaskName, queue: &QueueName, outcome: &'static str) {
-        let attributes =
-            [KeyValue::new("queue", queue.to_string()), KeyValue::new("task", task.to_string()), KeyValue::new("outcome", outcome)];
-        self.shared.submitted.add(1, &attributes);
+        let [queue, task] = names(queue, task);
+        self.shared.submitted.add(1, &[queue, task, KeyValue::new("outcome", outcome)]);
     }
 
     fn patience_from_now(&self) -> Patience {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -60,6 +60,13 @@ macro_rules! name {
             }
         }
 
+        impl From<&$name> for Arc<str> {
+            /// The name as shared text: nothing is copied.
+            fn from(name: &$name) -> Arc<str> {
+                name.0.clone()
+            }
+        }
+
         impl TryFrom<&str> for $name {
             type Error = Error;
 
@@ -93,18 +100,20 @@ name! {
     LimitName, "limit", |text| (1..=180).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()), "printable ASCII without blanks, 1 to 180 bytes"
 }
 
-// Defaults exist for the decoder, which fills a head field by field.
+// Defaults exist for the decoder, which fills a head field by field: they are made once.
 impl Default for QueueName {
     /// The queue `default`.
     fn default() -> QueueName {
-        QueueName("default".into())
+        static DEFAULT: LazyLock<QueueName> = LazyLock::new(|| QueueName("default".into()));
+        DEFAULT.clone()
     }
 }
 
 impl Default for TaskName {
     /// The task `unnamed`, which no worker can register.
     fn default() -> TaskName {
-        TaskName("unnamed".into())
+        static DEFAULT: LazyLock<TaskName> = LazyLock::new(|| TaskName("unnamed".into()));
+        DEFAULT.clone()
     }
 }
 

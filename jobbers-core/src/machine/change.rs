@@ -160,7 +160,9 @@ impl<'a> Change<'a> {
         let releases = self.releases();
         let (id, before) = (self.job.id, &self.job.record);
         let mut changed = Parts::NONE;
-        let mut record = Record { head: self.head, ..before.clone() };
+        let Record { spec, trail, progress, output, .. } = before;
+        let (spec, trail, progress, output) = (spec.clone(), trail.clone(), progress.clone(), output.clone());
+        let mut record = Record { head: self.head, spec, trail, progress, output };
         if let Some(spec) = &self.spec {
             (record.spec, changed) = (encode_versioned(spec), changed.and(Parts::SPEC));
         }

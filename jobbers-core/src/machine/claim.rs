@@ -40,14 +40,13 @@ pub fn look(job: &Job, m: &Moment) -> Option<Commit> {
 
 /// The end of a job that must not start (any more); `attempt` counts what has started before.
 fn unfit(job: &Job, attempt: u32, m: &Moment) -> Option<Commit> {
-    let change = Change::of(job, m);
     if let Some((cause, why)) = gave_up(&job.spec, attempt, m.now) {
-        return Some(change.gave_up(JobState::Dead, cause, &why).commit());
+        return Some(Change::of(job, m).gave_up(JobState::Dead, cause, &why).commit());
     }
     let head = &job.record.head;
     if job.spec.rule.holds(head) {
         return None;
     }
     let why = format!("of its parents {} failed and {} were skipped", head.failed, head.skipped);
-    Some(change.gave_up(JobState::Skipped, Cause::Rule, &why).commit())
+    Some(Change::of(job, m).gave_up(JobState::Skipped, Cause::Rule, &why).commit())
 }

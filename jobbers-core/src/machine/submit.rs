@@ -42,12 +42,16 @@ pub fn insert(submission: &Submission, over: Option<Revision>, m: &Moment) -> Op
         return insert_numbered(submission, over, m);
     }
     let (next_step, step_room) = own_steps(submission.id.step, &submission.spec);
-    let spec = Spec { next_step, step_room, ..submission.spec.clone() };
-    insert_numbered(&Submission { spec, ..submission.clone() }, over, m)
+    insert_with(submission, &Spec { next_step, step_room, ..submission.spec.clone() }, over, m)
 }
 
 /// Inserts a job whose `next_step` and `step_room` are set.
 pub(super) fn insert_numbered(submission: &Submission, over: Option<Revision>, m: &Moment) -> Op {
+    insert_with(submission, &submission.spec, over, m)
+}
+
+/// The same with another spec.
+fn insert_with(submission: &Submission, spec: &Spec, over: Option<Revision>, m: &Moment) -> Op {
     let mut head = Head {
         task: submission.task.clone(),
         version: submission.version,
@@ -65,8 +69,8 @@ pub(super) fn insert_numbered(submission: &Submission, over: Option<Revision>, m
         Some(at) if at > m.now => (JobState::Scheduled, Some(at)),
         _ => (JobState::Ready, push_again_at(m, 0)),
     };
-    head.wake_at = earlier(timer, gives_up_at(&submission.spec, 0));
-    let spec = encode_versioned(&submission.spec);
+    head.wake_at = earlier(timer, gives_up_at(spec, 0));
+    let spec = encode_versioned(spec);
     let record = Record { head, spec, trail: Bytes::new(), progress: Bytes::new(), output: Bytes::new() };
     Op::Insert { id: submission.id, record, over }
 }

@@ -55,19 +55,18 @@ impl Engine {
         let hold = self.claims.hold(Claimed::new(&job, lease));
         let engine = self.clone();
         let span = metrics::span(&job);
-        self.attempts.spawn(
-            async move {
-                let slot = Arc::new(slot);
-                let ending = engine.run(&job, &hold.claimed, &slot).await;
-                hold.claimed.state().ending = true;
-                // Fewer ends wait for the store than the worker has slots; until there is room, the slot stays taken.
-                let _room = engine.ends.acquire().await;
-                drop(slot);
-                finish::finish(&engine, job, &hold.claimed, ending).await;
-                drop(hold);
-            }
-            .instrument(span),
-        );
+        // In a box of its own: it is large, and each of the layers around it would move it.
+        let attempt = Box::pin(async move {
+            let slot = Arc::new(slot);
+            let ending = engine.run(&job, &hold.claimed, &slot).await;
+            hold.claimed.state().ending = true;
+            // Fewer ends wait for the store than the worker has slots; until there is room, the slot stays taken.
+            let _room = engine.ends.acquire().await;
+            drop(slot);
+            finish::finish(&engine, job, &hold.claimed, ending).await;
+            drop(hold);
+        });
+        self.attempts.spawn(attempt.instrument(span));
     }
 
     async fn run(self: &Arc<Engine>, job: &Arc<Job>, claimed: &Arc<Claimed>, slot: &Arc<OwnedSemaphorePermit>) -> Ending {

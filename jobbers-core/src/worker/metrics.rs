@@ -50,7 +50,7 @@ fn of(job: &Job) -> [KeyValue; 2] {
 }
 
 fn names(head: &Head) -> [KeyValue; 2] {
-    [KeyValue::new("queue", head.queue.to_string()), KeyValue::new("task", head.task.to_string())]
+    telemetry::names(&head.queue, &head.task)
 }
 
 impl Meters {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use self::gather::{Call, Gatherer};
 use crate::driver::{Backend, CALL_JOBS_MAX, Commit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::JobId;
+use crate::id::{JobId, RunId};
 use crate::record::{Head, Record};
 
 /// Most bytes of changed parts that are sent together: a call of that size ends within milliseconds on every driver. One commit that is
@@ -130,7 +130,7 @@ impl Committer {
     /// Hands a commit over, and waits only for room: several can be under way at once. Not cancel safe, as [`commit`](Committer::commit).
     pub(crate) async fn enqueue(&self, commit: Commit, patience: Patience) -> Result<Pending> {
         let (reply, answer) = oneshot::channel();
-        let pending = Pending { what: format!("run {} at {}", commit.run, self.backend.location()), patience, answer };
+        let pending = Pending { run: commit.run, backend: self.backend.clone(), patience, answer };
         let mut call = Call::new(commit, patience, reply);
         loop {
             let calls = self.open(&pending)?;
@@ -148,7 +148,7 @@ impl Committer {
         match &*line {
             Line::Open { calls, .. } if !calls.is_closed() => return Ok(calls.clone()),
             Line::Closed => {
-                let why = format!("{}: it was closed; make another client", pending.what);
+                let why = format!("{}: it was closed; make another client", pending.what());
                 return Err(Error::new(ErrorKind::Stopped, "commit", why));
             }
             Line::Open { .. } | Line::Idle => {}
@@ -176,7 +176,8 @@ impl Committer {
 /// A commit that is under way. Dropped, it may still be applied.
 #[derive(Debug)]
 pub(crate) struct Pending {
-    what: String,
+    run: RunId,
+    backend: Backend,
     patience: Patience,
     answer: oneshot::Receiver<Result<Settled>>,
 }
@@ -188,16 +189,20 @@ impl Pending {
             Some(Err(_)) => Err(Error::new(
                 ErrorKind::Stopped,
                 "commit",
-                format!("{}: the runtime that sent it has ended; send it again with the same id", self.what),
+                format!("{}: the runtime that sent it has ended; send it again with the same id", self.what()),
             )
             .with_outcome_unknown()),
             None => Err(self.impatient()),
         }
     }
 
+    fn what(&self) -> String {
+        format!("run {} at {}", self.run, self.backend.location())
+    }
+
     fn impatient(&self) -> Error {
         let why =
-            format!("{}: no answer within its caller's patience; is the backend reachable? Send it again with the same id", self.what);
+            format!("{}: no answer within its caller's patience; is the backend reachable? Send it again with the same id", self.what());
         Error::new(ErrorKind::TimedOut, "commit", why).with_outcome_unknown()
     }
 }
