@@ -129,4 +129,12 @@ mod tests {
             assert!(!is_scheme(text), "{text}");
         }
     }
+
+    #[cfg(not(feature = "redb"))]
+    #[tokio::test]
+    async fn a_known_scheme_without_its_feature_names_the_feature() {
+        let error = connect("redb:jobs.redb").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("redb:jobs.redb needs the feature \"redb\", which is not compiled in"), "{error}");
+    }
 }

@@ -31,7 +31,8 @@ fn main() {
     if let Some(folder) = std::env::var_os(CHILD) {
         return child(Path::new(&folder));
     }
-    let trial = Trial::test("twenty_kills_lose_no_accepted_job_and_commit_no_end_twice", twenty_kills);
+    let trial =
+        Trial::test("twenty_kills_lose_no_accepted_job_and_commit_no_end_twice", twenty_kills_lose_no_accepted_job_and_commit_no_end_twice);
     libtest_mimic::run(&Arguments::from_args(), vec![trial]).exit();
 }
 
@@ -190,7 +191,7 @@ impl History {
     }
 }
 
-fn twenty_kills() -> Result<(), Failed> {
+fn twenty_kills_lose_no_accepted_job_and_commit_no_end_twice() -> Result<(), Failed> {
     let mut random = kill::seeded();
     let folder = kill::Folder::new("rounds");
     let log: PathBuf = folder.0.join("log");

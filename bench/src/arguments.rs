@@ -106,7 +106,8 @@ mod tests {
 
     #[test]
     fn what_can_not_be_is_refused_with_its_name() {
-        for (line, name) in [("--jobs 0", "--jobs"), ("--jobs many", "many"), ("--jobs", "--jobs"), ("--nope", "--nope"), ("more", "more")] {
+        for (line, name) in [("--jobs 0", "--jobs"), ("--jobs many", "many"), ("--jobs", "--jobs"), ("--nope", "--nope"), ("more", "more")]
+        {
             let error = read(line).unwrap_err();
             assert!(error.contains(name), "{line}: {error}");
         }

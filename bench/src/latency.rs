@@ -67,7 +67,9 @@ pub(crate) async fn measure(client: &Client, starts: &Arc<Starts>, rate: usize, 
     let waiting = Instant::now();
     while starts.seen.load(Ordering::Relaxed) < jobs {
         if waiting.elapsed() > REST_MAX {
-            return Err(format!("{} of {jobs} jobs had started {REST_MAX:?} after the last submit", starts.seen.load(Ordering::Relaxed)).into());
+            return Err(
+                format!("{} of {jobs} jobs had started {REST_MAX:?} after the last submit", starts.seen.load(Ordering::Relaxed)).into()
+            );
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
