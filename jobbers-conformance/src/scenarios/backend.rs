@@ -10,7 +10,7 @@ use jobbers_core::{ErrorKind, JobId, Namespace, Timestamp};
 use crate::kit::{at, beat, delivery, insert, pull, record, release, turn};
 use crate::{Broken, Opening, Outcome, Stage, ensure, ensure_eq};
 
-/// What this queue can do beyond the contract; constant over its life, no I/O: and what the fixture claims for it.
+/// What it can do beyond the contract; constant over its life, no I/O: and what the fixture claims for it.
 async fn it_claims_what_the_fixture_claims(stage: Stage) -> Outcome {
     let claimed: Vec<_> = stage.fixture.capabilities().iter().collect();
     let own = stage.backend.dispatch() == Dispatch::Own;
@@ -22,7 +22,8 @@ async fn it_claims_what_the_fixture_claims(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// The store itself, in the commit: it is paired with its own driver's queue, and claims `Capability::AtomicDispatch`.
+/// The store itself, in the commit: it is paired with its own driver's queue, and claims `Capability::AtomicDispatch`. Its caller, who
+/// pushes what verdicts name: the store never enqueues, and always fills `Verdict::Applied::ready`.
 async fn it_dispatches_as_it_was_opened(stage: Stage) -> Outcome {
     ensure_eq!(stage.backend.dispatch(), stage.opening.dispatch, "who dispatches");
     let own = stage.backend.dispatch() == Dispatch::Own;
@@ -73,7 +74,7 @@ async fn a_store_that_dispatches_itself_takes_no_foreign_queue(stage: Stage) -> 
     Ok(())
 }
 
-/// What another namespace holds is invisible in it.
+/// What another namespace holds is invisible: no record, delivery, count, document or limit.
 async fn namespaces_do_not_see_each_other(stage: Stage) -> Outcome {
     let long = Namespace::new(&format!("{}-2", stage.opening.namespace))?;
     let opening = Opening { namespace: long, ..stage.opening.clone() };
@@ -221,7 +222,7 @@ async fn a_namespace_may_be_opened_twice(stage: Stage) -> Outcome {
     stage.pull_nothing(&pull(&["zip"], at(0))).await
 }
 
-/// An error means trouble, and says whether the call may have been applied: a backend that is cut off says so, and recovers by itself.
+/// A driver that was cut off says so, and recovers by itself.
 async fn a_backend_that_is_cut_off_says_so_and_recovers(stage: Stage) -> Outcome {
     let job = stage.submit(JobState::Waiting).await?;
     let cut = stage.fixture.cut(&stage.backend).await?.ok_or_else(|| Broken::skipped("its fixture can not cut it off"))?;

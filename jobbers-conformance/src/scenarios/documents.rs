@@ -83,7 +83,7 @@ async fn a_version_is_never_used_twice(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A body replaces the document; void ones are returned until they are deleted: the reader compares.
+/// A void document is returned until it is deleted: the reader compares.
 async fn a_void_document_is_returned_until_it_is_deleted(stage: Stage) -> Outcome {
     let key = doc(DocKind::Worker, "w1");
     let write = DocWrite { expires_at: Some(at(1)), ..put(&key, None, "here") };
@@ -119,7 +119,7 @@ async fn document_writes_of_one_call_are_answered_one_by_one(stage: Stage) -> Ou
     Ok(())
 }
 
-/// Changes documents by compare-and-set: of racing writes with one `expect` exactly one is applied.
+/// Of racing writes with one `expect` exactly one is applied.
 async fn of_two_racing_writes_of_a_document_one_wins(stage: Stage) -> Outcome {
     let key = doc(DocKind::Epoch, "0");
     let mut version = None;
@@ -141,7 +141,7 @@ async fn of_two_racing_writes_of_a_document_one_wins(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Documents of one kind by name, a page at a time.
+/// Documents of one kind, by name, a page at a time.
 async fn documents_of_a_kind_come_by_name(stage: Stage) -> Outcome {
     for (kind, name) in [(DocKind::Role, "b"), (DocKind::Queue, "a"), (DocKind::Role, "d"), (DocKind::Role, "a"), (DocKind::Role, "c")] {
         written(&stage, put(&doc(kind, name), None, "x")).await?;
@@ -158,7 +158,7 @@ async fn documents_of_a_kind_come_by_name(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A document's name is free text, and its body any bytes.
+/// A name is free text, a body any bytes: both are kept as they are.
 async fn names_and_bodies_of_documents_are_kept_as_they_are(stage: Stage) -> Outcome {
     for (n, name) in ["", "é:\u{202e} \0{}*", "a:b", &"x".repeat(200)].into_iter().enumerate() {
         let key = doc(DocKind::Schedule, name);

@@ -40,7 +40,7 @@ async fn a_concurrency_bound_holds_under_a_race(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// At most so many at once, for each value: one value does not use up another's.
+/// Bounds are those of each value of a limit: one value does not use up another's.
 async fn each_value_of_a_limit_has_its_own_bound(stage: Stage) -> Outcome {
     stage.bound(1, at_most(1)).await?;
     for value in ["a", "b", "", "a:b"] {
@@ -213,7 +213,7 @@ async fn a_hold_is_extended(stage: Stage) -> Outcome {
     stage.granted(claim(holder(&stage), &["a"]), at(25)).await
 }
 
-/// `Extend` never waits: an unknown one enters only where it fits, and is denied otherwise.
+/// `Extend` never waits and spends no rate: an unknown holder enters only where it fits, and is denied otherwise.
 async fn an_unknown_holder_enters_only_where_it_fits(stage: Stage) -> Outcome {
     stage.bound(1, at_most(1)).await?;
     let (lost, first, second) = (holder(&stage), holder(&stage), holder(&stage));

@@ -74,7 +74,7 @@ async fn a_rate_gives_all_that_it_promises(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// `count` per `period`, and `burst` at once: an idle key gathers no more than its burst.
+/// An idle key gathers no more than its burst, and what a holder gives back is no new token: of the first.
 async fn an_idle_rate_gathers_no_more_than_its_burst(stage: Stage) -> Outcome {
     stage.bound(1, rate(10, SECOND, 4)).await?;
     stage.granted(spend(&stage, "a", 1), at(0)).await?;
@@ -84,7 +84,7 @@ async fn an_idle_rate_gathers_no_more_than_its_burst(stage: Stage) -> Outcome {
     stage.denied(spend(&stage, "a", 1), at(86_400)).await.map(drop)
 }
 
-/// How many; 0 counts as 1. How many at once; 0 counts as 1.
+/// A rate admits at most `count · t / period + burst` in any window of length `t`: a count, a burst or a bound of 0 counts as 1.
 async fn a_rate_of_zero_counts_as_one(stage: Stage) -> Outcome {
     stage.bound(1, rate(0, SECOND, 0)).await?;
     stage.granted(spend(&stage, "a", 0), at(0)).await?;
@@ -136,7 +136,7 @@ async fn an_extend_spends_no_rate(stage: Stage) -> Outcome {
     stage.denied(claim(holder(&stage), &["a"]), at(201)).await.map(drop)
 }
 
-/// Each request gets all its permits (rates and concurrency) or none: who is denied by a bound has spent nothing of the rate.
+/// Each request gets all its permits or none; one that is denied has spent nothing of a rate.
 async fn a_denied_request_spends_no_rate(stage: Stage) -> Outcome {
     stage.bound(1, rate(1, Duration::from_secs(3_600), 1)).await?;
     stage.bound_at("slot", 1, Some(at_most(1)), at(0)).await?;
@@ -149,7 +149,7 @@ async fn a_denied_request_spends_no_rate(stage: Stage) -> Outcome {
     stage.granted(claim(holder(&stage), &["a"]), at(0)).await
 }
 
-/// Waits whose turn has come, and when the next comes: tokens have refilled.
+/// A turn comes when tokens have refilled.
 async fn a_rates_waiters_go_on_as_its_tokens_refill(stage: Stage) -> Outcome {
     stage.bound(1, rate(1, SECOND, 1)).await?;
     stage.granted(claim(holder(&stage), &["a"]), at(0)).await?;
@@ -166,7 +166,7 @@ async fn a_rates_waiters_go_on_as_its_tokens_refill(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A rate bounds how often, not how long: what a holder gives back is no new token.
+/// An idle key gathers no more than its burst, and what a holder gives back is no new token.
 async fn giving_back_makes_no_token(stage: Stage) -> Outcome {
     stage.bound(1, rate(1, SECOND, 1)).await?;
     let one = holder(&stage);

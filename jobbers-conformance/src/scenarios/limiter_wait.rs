@@ -69,7 +69,7 @@ async fn a_wait_is_renamed_and_keeps_its_place(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// The next claim of the job adopts the handed-over hold under its own nonce.
+/// The next claim of the job adopts what was handed over, under its own nonce.
 async fn a_claim_adopts_what_was_handed_over(stage: Stage) -> Outcome {
     let (holders, waiters) = crowd(&stage, &["a"], &[&["a"]]).await?;
     stage.give_back(&holders, at(1)).await?;
@@ -117,7 +117,7 @@ async fn turns_goes_on_behind_those_that_were_looked_at(stage: Stage) -> Outcome
     Ok(())
 }
 
-/// Ends holds and waits; returns the waits that hold by it now.
+/// A wait that is given back is over.
 async fn a_wait_is_ended_by_giving_it_back(stage: Stage) -> Outcome {
     let (holders, waiters) = crowd(&stage, &["a"], &[&["a"], &["a"]]).await?;
     ensure_eq!(stage.give_back(&waiters[..1], at(1)).await?, vec![], "who holds by the end of a wait");
@@ -125,7 +125,7 @@ async fn a_wait_is_ended_by_giving_it_back(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Waits whose turn has come, and when the next comes: a lost holder's permit ran out.
+/// A turn comes when a lost holder's permit ran out.
 async fn the_permit_of_a_lost_holder_goes_to_a_waiter(stage: Stage) -> Outcome {
     let (_, waiters) = crowd(&stage, &["a"], &[&["a"]]).await?;
     let before = stage.limiter().turns(at(14), 100).await?;
@@ -134,7 +134,7 @@ async fn the_permit_of_a_lost_holder_goes_to_a_waiter(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Waits whose turn has come, and when the next comes: a bound was raised.
+/// A turn comes when a bound was raised.
 async fn a_raised_bound_lets_waiters_go(stage: Stage) -> Outcome {
     let (_, waiters) = crowd(&stage, &["a"], &[&["a"], &["a"], &["a"]]).await?;
     stage.bound(2, at_most(3)).await?;
@@ -166,7 +166,7 @@ async fn turns_keeps_its_limit(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Ends holds: many of one call, each of its own key.
+/// Ends holds and waits; returns the waits that hold by it now: of many holders, each of its own key.
 async fn many_are_given_back_in_one_call(stage: Stage) -> Outcome {
     let (holders, waiters) = crowd(&stage, &["a", "b", "c"], &[&["c"], &["a"], &["b"]]).await?;
     let mut seen = stage.give_back(&holders, at(1)).await?;

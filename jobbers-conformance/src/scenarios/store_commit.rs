@@ -34,7 +34,7 @@ async fn a_refused_commit_changes_nothing(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Nothing was applied: the first operation that was refused, and what stands there.
+/// It names the first operation that was refused, and carries what stands there.
 async fn a_conflict_names_the_first_operation_that_was_refused(stage: Stage) -> Outcome {
     let run = stage.run();
     let first = stage.submit_at(JobId::new(run, 1), JobState::Waiting, |_| ()).await?;
@@ -103,7 +103,8 @@ async fn a_child_may_be_released_by_many_commits_of_one_call(stage: Stage) -> Ou
     Ok(())
 }
 
-/// A job that turns Ready is enqueued in the same step with `Dispatch::Own`, and named in `ready` with `Dispatch::Caller`.
+/// A job that turns Ready is enqueued in the same step with `Dispatch::Own`, and named in `ready` with `Dispatch::Caller`. A commit that
+/// makes a job Ready also enqueues it: with the first.
 async fn who_dispatches_a_job_that_turns_ready(stage: Stage) -> Outcome {
     let own = stage.backend.capabilities().has(Capability::AtomicDispatch);
     let id = stage.id();
@@ -166,7 +167,7 @@ async fn a_load_sees_what_was_acknowledged(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Records as they stand, in the order asked; `None` where there is none.
+/// Records come in the order asked; `None` where there is none.
 async fn loads_answer_in_the_order_asked(stage: Stage) -> Outcome {
     let (one, two, nobody) = (stage.submit(JobState::Ready).await?, stage.submit(JobState::Dead).await?, stage.id());
     let loaded = stage.load_all(&[two.id, nobody, one.id, two.id]).await?;
@@ -174,7 +175,7 @@ async fn loads_answer_in_the_order_asked(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Records as they stand: every field of the head and every part comes back as it was written.
+/// Every field of the head and every part comes back as it was written.
 async fn a_record_comes_back_as_it_was_written(stage: Stage) -> Outcome {
     let mut full = record(JobState::Ready);
     full.spec = (0..=255u8).cycle().take(70_000).collect();
@@ -193,7 +194,7 @@ async fn a_record_comes_back_as_it_was_written(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A refused commit changes nothing, and of two commits with one `expect` exactly one is applied, however they race.
+/// Of two commits with one `expect` exactly one is applied, however they race.
 async fn of_two_racing_commits_one_wins(stage: Stage) -> Outcome {
     for _ in 0..20 {
         let job = stage.submit(JobState::Ready).await?;

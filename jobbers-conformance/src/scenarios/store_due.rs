@@ -26,7 +26,7 @@ async fn a_job_of_any_state_but_the_ends_is_due(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A record of any state but the ends is due: one that ended is no more, although its timer came.
+/// A record whose `wake_at` was cleared, or that ended, is due no more.
 async fn a_job_that_ended_is_not_due(stage: Stage) -> Outcome {
     for state in JobState::ALL.into_iter().filter(|state| state.is_end()) {
         let job = stage.submit(JobState::Scheduled).await?;
@@ -98,7 +98,7 @@ async fn a_new_timer_ends_the_hiding(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A commit that sets a new `wake_at` ends the hiding; one that clears it leaves nothing behind.
+/// A record whose `wake_at` was cleared, or that ended, is due no more: a cleared timer leaves nothing behind.
 async fn a_cleared_timer_leaves_nothing_behind(stage: Stage) -> Outcome {
     let job = stage.submit(JobState::Scheduled).await?;
     stage.apply(vec![change(&job, |record| record.head.wake_at = None)]).await?;
@@ -121,7 +121,7 @@ async fn due_says_when_the_next_comes(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// What is returned is due until it is committed away: a job that was handled is gone.
+/// What is returned is hidden from other calls until `hide_until`, and due until it is committed away: then it is gone.
 async fn a_job_that_was_handled_is_no_longer_due(stage: Stage) -> Outcome {
     let job = stage.submit(JobState::Scheduled).await?;
     stage.store().due(at(10), at(20), 9).await?;
@@ -130,7 +130,7 @@ async fn a_job_that_was_handled_is_no_longer_due(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A call costs what it returns: among thousands of due jobs a limit holds.
+/// What a call costs follows what it returns, not what is stored: among many due jobs a limit holds.
 async fn a_crowd_of_due_jobs_comes_in_bounded_batches(stage: Stage) -> Outcome {
     let mut left = std::collections::BTreeSet::new();
     for _ in 0..10 {

@@ -6,7 +6,7 @@ use jobbers_core::record::{JobState, Revision};
 use crate::kit::{applied, at, insert, pull, record, replace};
 use crate::{Outcome, Stage, ensure_eq};
 
-/// A new record, stored with revision `(1, nonce)` and `born = nonce`.
+/// It is stored with revision `(1, nonce)` and `born = nonce`.
 async fn a_new_record_has_the_first_revision_of_its_commit(stage: Stage) -> Outcome {
     let (id, nonce) = (stage.id(), stage.nonce());
     let mut forged = record(JobState::Scheduled);
@@ -27,7 +27,7 @@ async fn an_insert_of_a_taken_id_is_refused(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// With `over: None` it is refused if the id is taken; a commit that is sent again finds that it was itself.
+/// `current` settles a resend after an unknown outcome: its nonce (of an Insert: its `born`) is the commit's if that was applied before.
 async fn an_insert_that_is_sent_again_finds_itself(stage: Stage) -> Outcome {
     let (id, nonce) = (stage.id(), stage.nonce());
     let commit = stage.commit_of(nonce, vec![insert(id, record(JobState::Ready))]);
@@ -58,7 +58,8 @@ async fn an_ended_lone_job_is_replaced(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// With `over: Some(r)` it is refused if anything else stands there: another revision.
+/// With `over: Some(r)` it replaces the ended lone job that stands at revision `r`, and is refused if anything else stands there: another
+/// revision.
 async fn an_insert_over_another_revision_is_refused(stage: Stage) -> Outcome {
     let job = stage.submit(JobState::Scheduled).await?;
     let ended = stage.end(&job, JobState::Dead, at(3)).await?;
@@ -69,7 +70,8 @@ async fn an_insert_over_another_revision_is_refused(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// With `over: Some(r)` it is refused if anything else stands there: nothing at all.
+/// With `over: Some(r)` it replaces the ended lone job that stands at revision `r`, and is refused if anything else stands there: nothing
+/// at all.
 async fn an_insert_over_nothing_is_refused(stage: Stage) -> Outcome {
     let mut job = stage.submit(JobState::Dead).await?;
     job.id = stage.id();
@@ -78,7 +80,8 @@ async fn an_insert_over_nothing_is_refused(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// With `over: Some(r)` it is refused if anything else stands there: a job that has not ended.
+/// With `over: Some(r)` it replaces the ended lone job that stands at revision `r`, and is refused if anything else stands there: a job
+/// that has not ended.
 async fn an_insert_over_an_unended_job_is_refused(stage: Stage) -> Outcome {
     for state in JobState::ALL.into_iter().filter(|state| !state.is_end()) {
         let job = stage.submit(state).await?;
@@ -101,7 +104,7 @@ async fn nothing_of_a_replaced_job_is_left(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A job inserted in any state but Ready is not delivered.
+/// A job that turns Ready is enqueued in the same step: one inserted in any other state is not.
 async fn only_a_ready_job_is_delivered(stage: Stage) -> Outcome {
     for state in JobState::ALL.into_iter().filter(|state| *state != JobState::Ready) {
         let answer = stage.apply(vec![insert(stage.id(), record(state))]).await?;
@@ -110,7 +113,7 @@ async fn only_a_ready_job_is_delivered(stage: Stage) -> Outcome {
     stage.pull_nothing(&pull(&["mail"], at(0))).await
 }
 
-/// A run is a lone job, or a workflow whose steps are records of their own.
+/// How many records of each run have not ended, in the order asked: steps of a run are records of their own.
 async fn steps_of_a_run_are_records_of_their_own(stage: Stage) -> Outcome {
     let (run, other) = (stage.run(), stage.run());
     for (n, id) in [JobId::new(run, 0), JobId::new(run, 1), JobId::new(run, 256), JobId::new(other, 1)].into_iter().enumerate() {

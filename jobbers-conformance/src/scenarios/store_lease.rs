@@ -6,7 +6,7 @@ use jobbers_core::record::JobState;
 use crate::kit::{applied, ask, at, beat, change, insert, record, stop, turn};
 use crate::{Broken, Outcome, Stage, ensure, ensure_eq};
 
-/// Renews a lease: sets `wake_at`, and `progress` where there is one.
+/// It sets `wake_at`, and `progress` where there is one.
 async fn a_beat_renews_the_lease(stage: Stage) -> Outcome {
     let job = stage.running().await?;
     stage.apply(vec![beat(&job, at(20))]).await?;
@@ -43,7 +43,8 @@ async fn a_beat_after_a_rescue_is_refused(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// It leaves the revision, so that the attempt's end, made from the record as it was claimed, is still applied.
+/// It is refused unless the job is Running at `expect`; it leaves the revision: the attempt's end, made from the record as it was claimed,
+/// is still applied.
 async fn an_end_is_applied_after_many_beats(stage: Stage) -> Outcome {
     let job = stage.running().await?;
     for second in 16..30 {
@@ -89,7 +90,7 @@ async fn a_late_mark_never_stops_a_later_attempt(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Renews a lease: beats of many jobs go in one call, each by itself.
+/// It sets `wake_at`, and `progress` where there is one: beats of many jobs go in one call, each by itself.
 async fn many_beats_of_one_call_are_answered_one_by_one(stage: Stage) -> Outcome {
     let mut jobs = Vec::new();
     for _ in 0..6 {
@@ -110,7 +111,7 @@ async fn many_beats_of_one_call_are_answered_one_by_one(stage: Stage) -> Outcome
     Ok(())
 }
 
-/// Running jobs of one worker, with their revisions; at most `limit`.
+/// Running jobs of one worker, with their revisions. At most `limit` are returned, of this worker alone.
 async fn a_worker_finds_what_it_owns(stage: Stage) -> Outcome {
     let (me, other) = (stage.worker(), stage.worker());
     let mut mine = Vec::new();
@@ -134,7 +135,7 @@ async fn a_worker_finds_what_it_owns(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Running jobs of one worker: none that ended, was rescued, or that another one claimed.
+/// None is returned that ended, was rescued, or that another worker claimed.
 async fn a_worker_does_not_own_what_it_lost(stage: Stage) -> Outcome {
     let me = stage.worker();
     let mut jobs = Vec::new();
@@ -151,7 +152,7 @@ async fn a_worker_does_not_own_what_it_lost(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Alone in its commit.
+/// It is alone in its commit.
 async fn a_beat_that_is_not_alone_is_refused_as_invalid(stage: Stage) -> Outcome {
     let run = stage.run();
     let job = stage.submit_at(jobbers_core::JobId::new(run, 1), JobState::Running, |_| ()).await?;

@@ -32,7 +32,7 @@ async fn a_scan_brings_every_record(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Each record that is present throughout a whole scan comes at least once, also when others come and change meanwhile.
+/// Records that come and change meanwhile do not hide others: each that is present throughout comes.
 async fn a_scan_goes_on_among_changes(stage: Stage) -> Outcome {
     let mut all = BTreeSet::new();
     for _ in 0..30 {
@@ -86,7 +86,7 @@ fn of(state: JobState) -> Filter {
     Filter { state, queue: None, task: None }
 }
 
-/// Ends come newest first by `ended_at`, Scheduled by `wake_at`, all others by `created_at`.
+/// Ends come newest first by `ended_at`, Scheduled by `wake_at`, all others by `created_at`. `StateStore::list` works.
 async fn a_listing_comes_in_the_order_of_its_state(stage: Stage) -> Outcome {
     stage.needs(Capability::List)?;
     for state in JobState::ALL {
@@ -209,7 +209,7 @@ async fn counts(stage: &Stage) -> Outcome<BTreeSet<Count>> {
     Ok(set)
 }
 
-/// How many jobs there are in each (queue, state); pairs without jobs are left out.
+/// How many jobs there are in each (queue, state), from counters that every commit keeps; pairs without jobs are left out.
 async fn counts_follow_every_change(stage: Stage) -> Outcome {
     ensure_eq!(counts(&stage).await?, BTreeSet::new(), "the counts of nothing");
     let mut due: BTreeMap<(String, JobState), u64> = BTreeMap::new();
@@ -234,7 +234,7 @@ async fn counts_follow_every_change(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// How many jobs there are in each (queue, state): also what a Release turned Ready or claimed.
+/// How many jobs there are in each (queue, state), from counters that every commit keeps: also of what a Release turned Ready or claimed.
 async fn counts_follow_releases(stage: Stage) -> Outcome {
     let run = stage.run();
     let parent = stage.submit_at(JobId::new(run, 1), JobState::Running, |_| ()).await?;

@@ -32,7 +32,7 @@ async fn an_ended_run_is_forgotten(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A run is forgotten if it ended before `before`: not at it, and not later.
+/// A run is forgotten if its step 0 is in `queue` and `state`, it ended before `before`: not at it, and not later.
 async fn what_ended_later_is_kept(stage: Stage) -> Outcome {
     let ids = ended_run(&stage, JobState::Succeeded).await?;
     ensure_eq!(stage.store().prune(&queue("mail"), JobState::Succeeded, at(10), 100).await?, 0, "how many were forgotten");
@@ -50,7 +50,8 @@ async fn other_queues_and_states_are_kept(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A run is forgotten if no record of the run is unended.
+/// A run is forgotten if its step 0 is in `queue` and `state`, it ended before `before`, and no record of the run is unended: one is, and
+/// it is kept.
 async fn a_run_with_an_unended_step_is_kept(stage: Stage) -> Outcome {
     let ids = ended_run(&stage, JobState::Dead).await?;
     let late = stage.submit_at(JobId::new(ids[0].run, 9), JobState::Parked, |_| ()).await?;
@@ -92,7 +93,7 @@ async fn prune_keeps_its_limit_over_many_runs(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Forgets records: of what was forgotten nothing is counted, listed or found, and its id is free again.
+/// Of what was forgotten nothing is counted, listed or found, and its id is free again.
 async fn what_was_forgotten_leaves_nothing_behind(stage: Stage) -> Outcome {
     let ids = ended_run(&stage, JobState::Cancelled).await?;
     stage.store().prune(&queue("mail"), JobState::Cancelled, at(99), 100).await?;

@@ -118,7 +118,7 @@ async fn a_child_turns_ready_once(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A commit with a release is applied whole or not at all: a stale end releases nobody.
+/// A refused commit changes nothing: a stale end releases nobody.
 async fn a_stale_end_releases_nobody(stage: Stage) -> Outcome {
     let (parent, child) = family(&stage, |_| ()).await?;
     let end = |job: &Job| vec![change(job, |record| crate::kit::end(record, JobState::Succeeded, at(1))), release(&child, Ending::Succeeded)];
@@ -191,7 +191,7 @@ async fn a_child_with_limits_is_not_claimed_inline(stage: Stage) -> Outcome {
     arrived(&stage, &answer, child.id).await
 }
 
-/// With `claim` a job that would turn Ready is claimed: one that waits on is not.
+/// With `claim` a job that would turn Ready and has no limit keys is claimed at once: one that waits on is not.
 async fn a_child_that_waits_on_is_not_claimed(stage: Stage) -> Outcome {
     let (parent, child) = family(&stage, |record| record.head.remaining = 2).await?;
     let op = release_with(&child, 1, Some(Ending::Succeeded), None, Some(claim_of(&stage)));
@@ -201,7 +201,7 @@ async fn a_child_that_waits_on_is_not_claimed(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// With `None` they are added to `remaining`: an edge that is added ahead keeps the child waiting.
+/// It counts in every state but the ends: an edge that is added ahead keeps the child waiting.
 async fn an_edge_added_ahead_keeps_the_child_waiting(stage: Stage) -> Outcome {
     let (parent, child) = family(&stage, |_| ()).await?;
     let grandchild = JobId::new(child.id.run, 3);
@@ -214,7 +214,7 @@ async fn an_edge_added_ahead_keeps_the_child_waiting(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Queue and priority are the child's: it is delivered where its own record says.
+/// The child is delivered where its own record says.
 async fn a_child_is_delivered_through_its_own_queue(stage: Stage) -> Outcome {
     let (parent, child) = family(&stage, |record| {
         record.head.queue = crate::kit::queue("image");
@@ -232,7 +232,7 @@ async fn a_child_is_delivered_through_its_own_queue(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Every parent releases exactly once, however they race: a join of many parents turns Ready once, and loses no end.
+/// However many parents race, their child turns Ready once, and no end is lost.
 async fn racing_parents_make_one_ready_child(stage: Stage) -> Outcome {
     let run = stage.run();
     let child = stage.submit_at(JobId::new(run, 99), JobState::Waiting, |record| record.head.remaining = 12).await?;
@@ -258,7 +258,7 @@ async fn racing_parents_make_one_ready_child(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A release that turned its child Ready changed its revision: whoever loaded the child before is refused.
+/// Only a Waiting job whose `may_fire()` holds then turns Ready; its revision becomes `next(nonce)`: whoever loaded it before is refused.
 async fn whoever_loaded_the_child_before_is_refused(stage: Stage) -> Outcome {
     let (parent, child) = family(&stage, |_| ()).await?;
     stage.apply(vec![touch(&parent), release(&child, Ending::Succeeded)]).await?;

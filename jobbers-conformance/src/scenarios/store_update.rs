@@ -164,7 +164,7 @@ async fn a_job_put_to_wait_for_what_has_come_turns_ready(stage: Stage) -> Outcom
     delivered(&stage, answer, job.id).await
 }
 
-/// The parts that differ, so that a driver may write some or all: those that do not differ stay.
+/// The parts that are not named in `changed` stay.
 async fn an_update_changes_the_parts_that_it_names(stage: Stage) -> Outcome {
     let job = stage.submit_with(JobState::Running, |record| (record.trail, record.progress) = ("t".into(), "p".into())).await?;
     let parts = [Parts::SPEC, Parts::TRAIL, Parts::PROGRESS, Parts::OUTPUT];
@@ -192,7 +192,7 @@ async fn an_update_changes_the_parts_that_it_names(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// Where its delivery goes, if it turns Ready.
+/// Into Ready it enqueues the job, at `place`: what is handed back comes first.
 async fn a_job_handed_back_goes_to_the_front(stage: Stage) -> Outcome {
     let running = stage.running().await?;
     // The delivery that it was submitted with: its claim was an Update, and has left it there.
@@ -213,7 +213,7 @@ async fn a_job_handed_back_goes_to_the_front(stage: Stage) -> Outcome {
     Ok(())
 }
 
-/// A job that turns Ready is enqueued: by every Update into Ready, also of one that was Ready before.
+/// Into Ready it enqueues the job, at `place`, also one that was Ready before.
 async fn a_ready_job_is_dispatched_anew_by_an_update(stage: Stage) -> Outcome {
     let job = stage.submit(JobState::Ready).await?;
     if stage.backend.dispatch() == jobbers_core::driver::Dispatch::Own {
@@ -224,7 +224,7 @@ async fn a_ready_job_is_dispatched_anew_by_an_update(stage: Stage) -> Outcome {
     delivered(&stage, answer, job.id).await
 }
 
-/// A job that moves to another queue and priority is counted and delivered there.
+/// A job may move to another queue and priority: it is counted and delivered there.
 async fn a_job_may_move_to_another_queue(stage: Stage) -> Outcome {
     let job = stage.submit(JobState::Scheduled).await?;
     let moved = stage.change(&job, |record| record.head.queue = kit::queue("image")).await?;

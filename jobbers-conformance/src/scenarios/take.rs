@@ -169,7 +169,7 @@ async fn a_take_moves_timers_owners_and_counts(stage: Stage) -> Outcome {
     stage.refuse(vec![insert(job.id, record(JobState::Ready))]).await.map(drop)
 }
 
-/// An empty queue gives nothing and no error: to a take too.
+/// It does exactly what the composition of the other calls does: of nothing, nothing.
 async fn a_take_of_nothing_is_nothing(stage: Stage) -> Outcome {
     fast(&stage)?;
     let taken = take(&stage, &request(&stage, pull(&["nobody"], at(5)))).await?;

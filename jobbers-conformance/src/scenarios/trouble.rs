@@ -1,14 +1,15 @@
 //! Trouble: connections that are cut, and calls that are sent again.
 
-use jobbers_core::driver::{Capability, DocKind, Filter, Page, Queue, Verdict};
-use jobbers_core::record::{JobState, Outcome as Ending};
+use jobbers_core::driver::{Capability, Commit, DocKind, Filter, Page, Queue, Verdict};
+use jobbers_core::record::{Head, JobState, Outcome as Ending};
 use jobbers_core::{ErrorKind, JobId};
 
 use crate::kit::{self, at, change, delivery, pull, queue, release};
 use crate::limits::{at_most, claim, holder};
 use crate::{Broken, Outcome, Stage, ensure, ensure_eq};
 
-/// Expected outcomes are values; an `Error` means trouble: what could not be asked is an error, and never an empty answer.
+/// Expected outcomes are values; an `Error` means trouble and says whether the call may have been applied: what could not be asked is an
+/// error, and never an empty answer.
 async fn a_cut_connection_is_no_empty_answer(stage: Stage) -> Outcome {
     let job = stage.running().await?;
     stage.push(&[delivery(stage.id(), "zip")]).await?;
@@ -66,7 +67,35 @@ async fn an_end_that_is_sent_again_releases_nobody_twice(stage: Stage) -> Outcom
     Ok(())
 }
 
-/// At most `limit` are returned: a caller that has no limit says the largest number, and no call stumbles over it.
+/// If it is another's: with a count of `expect` or one more the commit was never applied; with a higher one that is not known, and others have
+/// settled it.
+async fn a_refusal_tells_whether_the_commit_was_applied_before(stage: Stage) -> Outcome {
+    let job = stage.submit(JobState::Waiting).await?;
+    let lost = stage.commit_of(stage.nonce(), vec![change(&job, |record| record.head.version = 3)]);
+    let foreign = stage.change(&job, |record| record.head.version = 4).await?;
+    let head = refusal(&stage, &lost).await?;
+    ensure_eq!(head.revision.count, job.revision().count + 1, "the count after one write of somebody else: the commit was never applied");
+    ensure!(head.revision.nonce != lost.nonce, "the write of somebody else has the nonce of a commit that was never applied");
+    let applied = stage.commit_of(stage.nonce(), vec![change(&foreign, |record| record.head.version = 5)]);
+    kit::applied(stage.store().commit(std::slice::from_ref(&applied)).await.remove(0)?)?;
+    ensure_eq!(refusal(&stage, &applied).await?.revision.nonce, applied.nonce, "whose write stands there");
+    let mine = stage.reload(&job).await?;
+    stage.change(&mine, |record| record.head.version = 6).await?;
+    let head = refusal(&stage, &applied).await?;
+    ensure_eq!(head.revision.count, foreign.revision().count + 2, "the count after a write on top: what was before it is not known");
+    ensure!(head.revision.nonce != applied.nonce, "the nonce of a write that another has replaced");
+    Ok(())
+}
+
+/// The head that stands where a commit is refused.
+async fn refusal(stage: &Stage, commit: &Commit) -> Outcome<Head> {
+    match stage.store().commit(std::slice::from_ref(commit)).await.remove(0)? {
+        Verdict::Conflict { current: Some(head), .. } => Ok(head),
+        other => Err(Broken::failed(format_args!("a commit whose revision has passed was answered with {other:?}"))),
+    }
+}
+
+/// A limit may be the largest number: no call stumbles over it.
 async fn a_limit_may_be_the_largest_number(stage: Stage) -> Outcome {
     let (most, store) = (usize::MAX, stage.store());
     let (running, dead) = (stage.running().await?, stage.submit(JobState::Dead).await?);
@@ -89,6 +118,7 @@ table! { "trouble", "trouble.rs";
     Once: [
         a_cut_connection_is_no_empty_answer,
         an_end_that_is_sent_again_releases_nobody_twice,
+        a_refusal_tells_whether_the_commit_was_applied_before,
         a_limit_may_be_the_largest_number,
     ];
 }

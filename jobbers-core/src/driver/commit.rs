@@ -28,8 +28,9 @@ pub struct Commit {
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
-    /// A new record, stored with revision `(1, nonce)` and `born = nonce`.
+    /// A new record.
     ///
+    /// - It is stored with revision `(1, nonce)` and `born = nonce`.
     /// - With `over: None` it is refused if the id is taken.
     /// - With `over: Some(r)` it replaces the ended lone job that stands at revision `r`, and is refused if anything else stands there;
     ///   the count of its revision goes on from `r`.
@@ -49,6 +50,9 @@ pub enum Op {
     /// - It sets the revision to `expect.next(nonce)`; `born` stays.
     /// - The join counters (`remaining`, `succeeded`, `failed`, `skipped`) stay as stored, except out of an end into Waiting.
     /// - Into Waiting with `may_fire()` already true it turns the job Ready.
+    /// - Into Ready it enqueues the job, at `place`, also one that was Ready before.
+    /// - A job may move to another queue and priority: it is counted and delivered there.
+    /// - The parts that are not named in `changed` stay.
     Update {
         /// The job.
         id: JobId,
@@ -63,8 +67,10 @@ pub enum Op {
         /// Where its delivery goes, if it turns Ready.
         place: Place,
     },
-    /// Renews a lease: sets `wake_at`, and `progress` where there is one. Alone in its commit.
+    /// Renews a lease.
     ///
+    /// - It sets `wake_at`, and `progress` where there is one.
+    /// - It is alone in its commit.
     /// - It is refused unless the job is Running at `expect`; it leaves the revision.
     /// - The verdict carries the stored `asked`.
     Beat {
@@ -96,6 +102,8 @@ pub enum Op {
     /// - Only a Waiting job whose `may_fire()` holds then turns Ready; its revision becomes `next(nonce)`.
     /// - `wake_at` replaces the stored one if the job turns Ready, unless the stored one is earlier.
     /// - With `claim` a job that would turn Ready and has no limit keys is claimed at once for that worker instead.
+    /// - However many parents race, their child turns Ready once, and no end is lost.
+    /// - The child is delivered where its own record says.
     Release {
         /// The child.
         id: JobId,
@@ -166,10 +174,12 @@ pub enum Verdict {
         /// Jobs that a Release claimed, as stored.
         claimed: Vec<(JobId, Record)>,
     },
-    /// Nothing was applied: the first operation that was refused, and what stands there.
+    /// Nothing was applied.
     ///
-    /// `current` settles a resend after an unknown outcome: is its nonce (of an Insert: its `born`) the commit's? If it is not: with a
-    /// count of `expect` or one more the commit was never applied; with a higher one that is not known, and others have settled it.
+    /// - It names the first operation that was refused, and carries what stands there.
+    /// - `current` settles a resend after an unknown outcome: its nonce (of an Insert: its `born`) is the commit's if that was applied before.
+    /// - If it is another's: with a count of `expect` or one more the commit was never applied; with a higher one that is not known, and
+    ///   others have settled it.
     Conflict {
         /// The job of the operation.
         id: JobId,

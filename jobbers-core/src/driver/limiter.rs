@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 /// Bounds on concurrency and rate, over all processes.
 #[async_trait]
 pub trait RateLimiter: Debug + Send + Sync + 'static {
-    /// What this limiter can do beyond the contract; constant over its life, no I/O.
+    /// What it can do beyond the contract; constant over its life, no I/O.
     fn capabilities(&self) -> Capabilities;
 
     /// Sets bounds, or closes keys until a time.
@@ -30,9 +30,11 @@ pub trait RateLimiter: Debug + Send + Sync + 'static {
     /// Asks for permits; one decision each, in their order.
     ///
     /// # Behavior
-    /// - Each request gets all its permits or none.
+    /// - Each request gets all its permits or none; one that is denied has spent nothing of a rate.
+    /// - Bounds are those of each value of a limit: one value does not use up another's.
     /// - A concurrency bound is never exceeded by holds that have not run out.
     /// - A rate admits at most `count · t / period + burst` in any window of length `t`.
+    /// - An idle key gathers no more than its burst, and what a holder gives back is no new token.
     /// - A request that is denied waits on the key that denied it, in the order of first asking, and newcomers queue behind waiters.
     /// - Asking again as the same holder gives the same answer, and spends nothing twice.
     /// - A job has at most one wait; asking again with another nonce renames it and keeps its place.
@@ -50,12 +52,17 @@ pub trait RateLimiter: Debug + Send + Sync + 'static {
     /// - A waiter that lacks another key moves to wait on that one.
     /// - At most 32 waiters of a key are looked at; `turns` goes on behind them.
     /// - A hand-over holds for 5 s; one that runs out unused waits again, at the back.
+    /// - The next claim of the job adopts what was handed over, under its own nonce.
+    /// - A wait that is given back is over.
     /// - What is not known is ignored.
     async fn give_back(&self, holders: &[Holder], now: Timestamp) -> Result<Vec<Holder>>;
 
-    /// Waits whose turn has come, and when the next comes: tokens have refilled, a lost holder's permit ran out, a bound was raised.
+    /// Waits whose turn has come, and when the next comes.
     ///
     /// # Behavior
+    /// - A turn comes when tokens have refilled.
+    /// - A turn comes when a lost holder's permit ran out.
+    /// - A turn comes when a bound was raised.
     /// - What is returned holds, as after [`give_back`](RateLimiter::give_back).
     /// - At most `limit` are returned.
     async fn turns(&self, now: Timestamp, limit: usize) -> Result<Turns>;

@@ -3,8 +3,18 @@
 //! The queue delivers, the store decides: a queue carries ids and may deliver one twice, late or out of order; every race is settled by
 //! one compare-and-set in the store. A driver has no clock and no policy, and never decodes a record's parts.
 //!
-//! All three traits take slices and are object safe. Expected outcomes are values; an [`Error`](crate::Error) means trouble and says
-//! whether the call may have been applied. Calls that compare times take `now`.
+//! All three traits take slices and are object safe.
+//!
+//! # Behavior
+//! Of every call of every driver. What a call promises beyond that stands in its docs, and each of these sentences is the promise of a
+//! scenario in `jobbers-conformance`.
+//!
+//! - Expected outcomes are values; an [`Error`](crate::Error) means trouble and says whether the call may have been applied.
+//! - No call compares with a clock of its own: calls that compare times take `now`.
+//! - What another namespace holds is invisible.
+//! - A driver that was cut off says so, and recovers by itself.
+//! - What a call costs follows what it returns, not what is stored.
+//! - A limit may be the largest number.
 
 mod apply;
 mod backend;

@@ -14,11 +14,14 @@ use crate::time::Timestamp;
 
 /// Named lines of deliveries.
 ///
-/// A queue delivers each pushed delivery at least once until it is acked. It may deliver one twice, late or out of order (see
-/// [`Capability::Fifo`](super::Capability::Fifo) and [`Capability::Priority`](super::Capability::Priority)), and it knows nothing of records.
+/// It may deliver one twice, late or out of order (see [`Capability::Fifo`](super::Capability::Fifo) and
+/// [`Capability::Priority`](super::Capability::Priority)), and it knows nothing of records.
+///
+/// # Behavior
+/// - A queue delivers each pushed delivery at least once until it is acked.
 #[async_trait]
 pub trait Queue: Debug + Send + Sync + 'static {
-    /// What this queue can do beyond the contract; constant over its life, no I/O.
+    /// What it can do beyond the contract; constant over its life, no I/O.
     fn capabilities(&self) -> Capabilities;
 
     /// Adds deliveries at the back, or at the front.
@@ -34,6 +37,7 @@ pub trait Queue: Debug + Send + Sync + 'static {
     /// # Behavior
     /// - At most `pull.max` deliveries are returned, and of each queue at most the number named with it.
     /// - Queues are looked at in the order of `pull.queues`.
+    /// - Nothing of another queue is returned.
     /// - A delivery that was pulled is hidden from other pulls until `pull.back_at`.
     /// - What is not acked by `pull.back_at` comes back with the first pull whose `now` is not earlier.
     /// - An empty queue, and one that nobody has pushed to, gives nothing and no error.
@@ -45,10 +49,11 @@ pub trait Queue: Debug + Send + Sync + 'static {
     /// Returns when one of the queues may have something, at the latest after `most`.
     ///
     /// # Behavior
-    /// - Returns at once, or soon, where a push to one of `queues` happened since it was called, or something waits there.
+    /// - It returns at once, or soon, where something waits in one of `queues`, or is pushed there.
+    /// - It returns at the latest after `most`.
     /// - It is a hint, wrong both ways: only a pull tells.
     ///
-    /// Cancel safe.
+    /// Cancel safe: listening takes nothing, and neither does a listener that is dropped.
     async fn listen(&self, queues: &[QueueName], most: Duration) -> Result<()>;
 
     /// Removes pulled deliveries for good.

@@ -15,6 +15,7 @@ pub trait Take: Debug + Send + Sync + 'static {
     /// Pulls, and claims what it can.
     ///
     /// # Behavior
+    /// - It does exactly what the composition of the other calls does.
     /// - A Ready job of a `claimable` task without limit keys and whose `wake_at` is unset or later than `claim.now` is claimed and its
     ///   delivery acked: attempt + 1, owner, `started_at = claim.now`, `wake_at = claim.wake_at`, revision `next(claim.nonce)`.
     /// - Other Ready jobs come back in `pulled`, as from a pull; they are not changed.
