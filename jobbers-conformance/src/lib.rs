@@ -15,6 +15,7 @@ pub mod runner;
 pub mod sabotage;
 pub mod scenarios;
 pub mod stage;
+pub mod storm;
 pub mod truth;
 
 pub use jobbers_core::driver::{Backend, Capabilities, Capability};
