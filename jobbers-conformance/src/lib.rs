@@ -1,10 +1,14 @@
 //! One suite for every Jobbers backend.
+//!
+//! A driver's author writes a [`Fixture`] and calls [`run`]; the [`guide`] goes from an empty crate to a green suite. Each scenario is the
+//! proof of one promise in the docs of [`jobbers_core::driver`]; [`sabotage`] proves that the scenarios notice what is broken.
 
 pub mod checker;
 pub mod crew;
 pub mod differential;
 pub mod faults;
 pub mod fixture;
+pub mod guide;
 pub mod history;
 pub mod kit;
 mod limits;
