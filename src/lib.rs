@@ -4,6 +4,8 @@ mod connect;
 
 pub use connect::connect;
 pub use jobbers_core::{client, driver, error, id, memory, policy, record, scheduler, task, time, worker};
+#[cfg(feature = "macros")]
+pub use jobbers_macros::task;
 
 pub use jobbers_core::client::{Client, Explanation, JobHandle, JobView, RunHandle, RunView};
 pub use jobbers_core::driver::Backend;

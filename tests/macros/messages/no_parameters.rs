@@ -1,0 +1,6 @@
+#[jobbers::task(name = "mail.send")]
+async fn send() -> jobbers::Result<()> {
+    Ok(())
+}
+
+fn main() {}
