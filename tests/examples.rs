@@ -37,6 +37,33 @@ fn hello_greets_the_world() {
 }
 
 #[test]
+fn each_short_example_prints_what_it_shows() {
+    let folder = kill::Folder::new("examples");
+    for (name, lines) in [
+        (
+            "retries",
+            "http://example.org: succeeded after 3 attempts\n  attempt 1: [\"connection reset\"]\n  attempt 2: [\"503, come back later\"]\n\
+             nowhere: dead after 3 attempts\n  attempt 1: [\"connection reset\"]\n  attempt 2: [\"503, come back later\"]\n  \
+             attempt 3: [\"this is no URL\"]\n",
+        ),
+        ("heartbeat_and_cancel", "it says: image .. of 100000\nit is cancelled\n"),
+        ("graceful_shutdown", "short: done within the grace\nlong: ready again, 0 failures\n"),
+        ("typed_handles", "order 4711: 2500 cents\nInvoice { order: 4711, total: 2500 }\n"),
+        (
+            "state_and_extractors",
+            "without state: refused\nattempt 1 logs to /var/log/attempt-1.log\n2 words so far\n\
+             attempt 1 logs to /var/log/attempt-1.log\n3 words so far\n",
+        ),
+        ("map_join", "squares: 338181, and 1 dead\n"),
+        ("then", "receipt for 500 cents\nthank you, here is your receipt for 500 cents\nthe run has succeeded\n"),
+    ] {
+        let output = Command::new(kill::example(name, &folder.0)).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", words(&output.stderr));
+        assert_eq!(words(&output.stdout), lines, "{name}");
+    }
+}
+
+#[test]
 fn index_folder_reports_what_is_there_and_starts_anew_when_it_is_done() {
     let folder = kill::Folder::new("small");
     let program = kill::example("index_folder", &folder.0);
