@@ -58,6 +58,7 @@ metrics! {
     SUBMITTED = "jobbers.submitted", Counter, "{job}", ["queue", "task", "outcome"], "Jobs submitted, by what became of the submit.";
     ATTEMPTS = "jobbers.attempts", Counter, "{attempt}", ["queue", "task", "outcome"], "Attempts that ended, by how they ended.";
     ENDED = "jobbers.ended", Counter, "{job}", ["queue", "task", "state"], "Jobs that ended, by the state of their end.";
+    WAIT_DURATION = "jobbers.wait.duration", Histogram, "s", ["queue", "task"], "How long jobs were there before their first attempt started, a delay that was asked for included.";
     ATTEMPT_DURATION = "jobbers.attempt.duration", Histogram, "s", ["queue", "task"], "How long attempts ran.";
     LEASES_LOST = "jobbers.leases.lost", Counter, "{lease}", ["queue", "task"], "Leases that this worker lost while its handler ran.";
     COMMITS_STALE = "jobbers.commits.stale", Counter, "{commit}", ["call"], "Commits of this process that were refused since others had moved the job on.";

@@ -15,6 +15,7 @@ use crate::telemetry;
 /// The instruments of all workers of a process.
 pub(crate) struct Meters {
     attempts: Counter<u64>,
+    wait: Histogram<f64>,
     duration: Histogram<f64>,
     lost: Counter<u64>,
     stale: Counter<u64>,
@@ -32,6 +33,7 @@ pub(crate) fn meters() -> &'static Meters {
     static METERS: OnceLock<Meters> = OnceLock::new();
     METERS.get_or_init(|| Meters {
         attempts: telemetry::ATTEMPTS.counter(),
+        wait: telemetry::WAIT_DURATION.histogram(),
         duration: telemetry::ATTEMPT_DURATION.histogram(),
         lost: telemetry::LEASES_LOST.counter(),
         stale: telemetry::COMMITS_STALE.counter(),
@@ -56,6 +58,10 @@ fn names(head: &Head) -> [KeyValue; 2] {
 impl Meters {
     pub(super) fn attempt(&self, job: &Job, outcome: &'static str, ran: Duration) {
         let [queue, task] = of(job);
+        let head = &job.record.head;
+        if let Some(started_at) = head.started_at.filter(|_| head.attempt == 1) {
+            self.wait.record(started_at.since(head.created_at).as_secs_f64(), &[queue.clone(), task.clone()]);
+        }
         self.duration.record(ran.as_secs_f64(), &[queue.clone(), task.clone()]);
         self.attempts.add(1, &[queue, task, KeyValue::new("outcome", outcome)]);
     }
