@@ -14,6 +14,7 @@ pub mod time;
 
 pub mod policy;
 pub mod record;
+mod seldom;
 pub mod task;
 pub mod telemetry;
 

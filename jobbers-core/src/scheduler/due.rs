@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::id::{JobId, QueueName};
 use crate::machine::{self, Job, PUSH_AGAIN_MAX};
 use crate::record::{JobState, Parts, Record};
+use crate::seldom::seldom;
 use crate::time::Timestamp;
 use crate::worker::{meters, moment};
 
@@ -82,7 +83,7 @@ impl DueLook {
             self.reported.clear();
         }
         self.reported.insert(id, now);
-        tracing::error!(%error, job = %id, "a due job is unreadable; nothing is done with it for an hour");
+        seldom!(error, %error, job = %id, "a due job is unreadable; nothing is done with it for an hour");
     }
 
     /// Takes out the ready jobs that need no second delivery: deliveries wait in their queue, so theirs most likely does. Their timers go
@@ -139,7 +140,7 @@ async fn send(committer: &Committer, commits: Vec<(Job, Commit)>) -> usize {
                 ends.count();
                 acted += 1;
             }
-            Err(error) => tracing::warn!(%error, job = %id, "a due job was not acted on; it comes back"),
+            Err(error) => seldom!(warn, %error, job = %id, "a due job was not acted on; it comes back"),
         }
     }
     acted
@@ -150,7 +151,7 @@ async fn postpone(backend: &Backend, commits: Vec<Commit>) {
     for commits in commits.chunks(CALL_JOBS_MAX) {
         for result in backend.store().commit(commits).await {
             if let Err(error) = result {
-                tracing::warn!(%error, "a timer was not moved on; the job comes back");
+                seldom!(warn, %error, "a timer was not moved on; the job comes back");
             }
         }
     }

@@ -23,6 +23,7 @@ use crate::id::{JobId, SmallText};
 use crate::machine::{self, End, Job};
 use crate::policy::Decision;
 use crate::record::{AttemptEnd, Record};
+use crate::seldom::seldom;
 use crate::time::Timestamp;
 
 /// A handler that gives its job back although no worker stops would get it again at once.
@@ -48,7 +49,7 @@ impl Engine {
             Ok(job) => Arc::new(job),
             Err(error) => {
                 meters().poison();
-                tracing::error!(%error, job = %id, "a claimed job is unreadable; its lease runs out, and the scheduler reports it");
+                seldom!(error, %error, job = %id, "a claimed job is unreadable; its lease runs out, and the scheduler reports it");
                 return;
             }
         };

@@ -13,6 +13,7 @@ use crate::driver::{CALL_JOBS_MAX, Delivery, Pull, Receipt, TakeRequest, Taken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::record::Record;
+use crate::seldom::seldom;
 
 /// The pause after the first trouble; it doubles with each.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -218,7 +219,7 @@ impl Engine {
     pub(super) async fn ack(&self, receipts: &[Receipt]) {
         for receipts in receipts.chunks(CALL_JOBS_MAX) {
             if let Err(error) = self.backend.queue().ack(receipts).await {
-                tracing::warn!(%error, deliveries = receipts.len(), "deliveries were not acked; they come back, and are dropped then");
+                seldom!(warn, %error, deliveries = receipts.len(), "deliveries were not acked; they come back, and are dropped then");
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::id::SmallText;
 use crate::machine::{self, Also, End, Job};
 use crate::policy::Decision;
 use crate::record::{AttemptEnd, Head};
+use crate::seldom::seldom;
 
 /// Commits the end of an attempt.
 pub(super) async fn finish(engine: &Engine, job: Arc<Job>, claimed: &Claimed, ending: Ending) {
@@ -89,12 +90,12 @@ impl Finish<'_> {
 
     fn fenced(&self) {
         meters().stale("end");
-        tracing::warn!(job = %self.job.id, attempt = self.claimed.attempt, "the end came too late: the claim no longer stands");
+        seldom!(warn, job = %self.job.id, attempt = self.claimed.attempt, "the end came too late: the claim no longer stands");
     }
 
     /// What to end with instead of what the store will never take.
     fn give_in(&self, ending: &Ending, error: &Error) -> Option<Ending> {
-        tracing::error!(%error, job = %self.job.id, attempt = self.claimed.attempt, "the end of an attempt was refused");
+        seldom!(error, %error, job = %self.job.id, attempt = self.claimed.attempt, "the end of an attempt was refused");
         match ending {
             Ending::End(End::Succeeded { .. }) | Ending::Chunk { .. } => Some(refused(&format!("its end could not be stored: {error}"))),
             _ => None,

@@ -18,6 +18,7 @@ use super::stop::Farewell;
 use crate::driver::{Backend, CALL_JOBS_MAX, Commit, StateStore, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine;
+use crate::seldom::seldom;
 use crate::time::Timestamp;
 
 /// Renews leases until it is told to end.
@@ -164,7 +165,7 @@ impl LeaseLoop {
             }
             if let Some(error) = trouble {
                 answered = false;
-                tracing::warn!(%error, jobs = beats.len(), "leases were not renewed; trying again");
+                seldom!(warn, %error, jobs = beats.len(), "leases were not renewed; trying again");
                 self.vitals.renewal_failed(&error);
             }
         }
@@ -189,7 +190,7 @@ impl LeaseLoop {
                 meters().beat("refused");
                 let ending = claimed.state().ending;
                 if !ending && claimed.tell(Told::Gone) {
-                    tracing::warn!(job = %claimed.id, attempt = claimed.attempt, "the claim no longer stands; its handler is cancelled");
+                    seldom!(warn, job = %claimed.id, attempt = claimed.attempt, "the claim no longer stands; its handler is cancelled");
                 }
                 Ok(())
             }
@@ -215,7 +216,7 @@ impl LeaseLoop {
                 (now >= state.renewed + self.lease && !state.ending, silent.then_some(silence))
             };
             if over && claimed.tell(Told::LeaseOver) {
-                tracing::warn!(job = %claimed.id, attempt = claimed.attempt, "the lease is over: the store did not answer; its handler is cancelled");
+                seldom!(warn, job = %claimed.id, attempt = claimed.attempt, "the lease is over: the store did not answer; its handler is cancelled");
             }
             if let Some(silence) = silent {
                 tracing::warn!(job = %claimed.id, attempt = claimed.attempt, ?silence, "the handler gives no sign of life");

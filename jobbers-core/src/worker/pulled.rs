@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::machine::{self, Job, Look};
 use crate::record::{JobState, Record};
+use crate::seldom::seldom;
 
 /// How often a job that changed under a claim, but is still ready, is looked at again.
 const ROUNDS_MAX: usize = 3;
@@ -109,7 +110,7 @@ impl Engine {
             Err(error) => {
                 // Reconcile pushes it again, so it is reported again and again, and stops nobody.
                 meters().poison();
-                tracing::error!(%error, job = %id, "a ready job is unreadable; its delivery is dropped");
+                seldom!(error, %error, job = %id, "a ready job is unreadable; its delivery is dropped");
                 return Next::Drop;
             }
         };

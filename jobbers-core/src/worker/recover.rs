@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::id::WorkerId;
 use crate::machine::{self, Job};
 use crate::record::{JobState, decode_versioned};
+use crate::seldom::seldom;
 use crate::time::Timestamp;
 
 use bytes::Bytes;
@@ -81,7 +82,7 @@ async fn rescue(backend: &Backend, committer: &Committer, worker: WorkerId, proo
             let job = match record?.map(|record| Job::read(*id, record)) {
                 Some(Ok(job)) => job,
                 Some(Err(error)) => {
-                    tracing::error!(%error, job = %id, "a job that a gone worker has left is unreadable");
+                    seldom!(error, %error, job = %id, "a job that a gone worker has left is unreadable");
                     continue;
                 }
                 None => continue,

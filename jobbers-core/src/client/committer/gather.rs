@@ -12,6 +12,7 @@ use super::{GATHERED_BYTES_MAX, Patience, Settled};
 use crate::driver::{Backend, CALL_JOBS_MAX, Commit, Delivery, Op, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
+use crate::seldom::seldom;
 
 /// The pause before the first resend; it doubles with each.
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
@@ -151,7 +152,7 @@ impl Gatherer {
             return call.wait.answer(Err(error));
         }
         if call.wait.tries.is_power_of_two() {
-            tracing::warn!(run = %call.commit.run, tries = call.wait.tries, %error, "a commit is sent again");
+            seldom!(warn, run = %call.commit.run, tries = call.wait.tries, %error, "a commit is sent again");
         }
         self.later.push((at, call));
     }
@@ -171,8 +172,8 @@ impl Gatherer {
             };
             match timeout(PUSH_WAIT_MAX, push).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, jobs = ready.len(), "push failed; their timers push them again"),
-                Err(_) => tracing::warn!(jobs = ready.len(), "push took too long; their timers push them again"),
+                Ok(Err(error)) => seldom!(warn, %error, jobs = ready.len(), "push failed; their timers push them again"),
+                Err(_) => seldom!(warn, jobs = ready.len(), "push took too long; their timers push them again"),
             }
             pushed.into_iter().for_each(|(wait, settled)| wait.answer(Ok(settled)));
         });
