@@ -1,6 +1,6 @@
 //! A handler that keeps its runtime busy, so that nothing else runs there, loses no lease.
 //!
-//! By default it is busy for four leases of half a second. `JOBBERS_BUSY_SECONDS=60` makes it that long, with the default lease.
+//! By default it is busy for four leases of one and a half seconds. `JOBBERS_BUSY_SECONDS=60` makes it that long, with the default lease.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::mpsc;
@@ -37,7 +37,7 @@ fn attempts(backend: &Backend, leases: LeaseRuntime) -> u32 {
         let (long, worker) = (std::env::var("JOBBERS_BUSY_SECONDS"), Worker::queues(["default"]).task(BUSY, busy).lease_runtime(leases));
         let (millis, worker) = match long {
             Ok(seconds) => (1_000 * seconds.parse::<u64>().unwrap(), worker),
-            Err(_) => (2_000, worker.lease(Duration::from_millis(500))),
+            Err(_) => (6_000, worker.lease(Duration::from_millis(1_500))),
         };
         let worker = worker.start(backend).await.unwrap();
         let job = Client::new(backend).submit(BUSY, &millis).await.unwrap();

@@ -16,7 +16,7 @@ use crate::worker::engine::moment;
 use crate::worker::{Ctx, JobError, OnSilence, WithScheduler};
 
 const WORK: Task<u32, u32> = Task::new("work").retry(Retry::constant(Duration::ZERO));
-const LEASE: Duration = Duration::from_millis(300);
+const LEASE: Duration = Duration::from_millis(1_000);
 
 /// A handler that says that it has started, and waits until it is told to end.
 fn waiting(
