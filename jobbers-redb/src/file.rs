@@ -193,7 +193,8 @@ fn refused(path: &Path, error: DatabaseError) -> Error {
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             let who = holder::describe(path);
-            let advice = "a file serves one process at a time: stop that one, name another file, or use a backend with a server for several";
+            let advice =
+                "a file serves one process at a time: stop that one, name another file, or use a backend with a server for several";
             Error::new(ErrorKind::Held, OP, format!("{}: it is in use by {who}; {advice}", path.display()))
         }
         DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => damaged(path, &error.to_string()),
