@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use jobbers_core::client::Client;
@@ -68,9 +67,7 @@ async fn lose_a_delivery(backend: &Backend, client: &Client) {
     let pull = Pull { queues: vec![(queue.clone(), 1)], max: 1, now, back_at: now + PATIENCE };
     let pulled = backend.queue().pull(&pull).await.unwrap();
     backend.queue().ack(&[pulled.items[0].1.clone()]).await.unwrap();
-    let mut options = SchedulerOptions::default();
-    (options.reconcile_every, options.reconcile_after) = (Duration::from_millis(10), Duration::ZERO);
-    let scheduler = Scheduler::start_with(backend, options);
+    let scheduler = quick_scheduler(backend);
     until(async || backend.queue().depth(std::slice::from_ref(&queue)).await.unwrap() == [1]).await;
     drop(scheduler);
 }
@@ -94,7 +91,7 @@ async fn break_the_store(backend: &Backend) {
     backend.store().commit(&[Commit { run: id.run, nonce: 1, ops }]).await.remove(0).unwrap();
 }
 
-/// All that was exported: by name and attributes the sum, or how many values a distribution has.
+/// All that was exported: by name and attributes the sum, or how many values a distribution has; of seconds their thousandth part.
 fn exported(exporter: &InMemoryMetricExporter) -> BTreeMap<String, i64> {
     let mut found = BTreeMap::new();
     // Sums are since the start: the last export has all.
@@ -112,8 +109,19 @@ fn exported(exporter: &InMemoryMetricExporter) -> BTreeMap<String, i64> {
             AggregatedMetrics::I64(MetricData::Sum(sum)) => {
                 sum.data_points().for_each(|point| note(&mut point.attributes(), point.value()));
             }
+            AggregatedMetrics::F64(MetricData::Sum(sum)) => {
+                sum.data_points().for_each(|point| note(&mut point.attributes(), millis(point.value())));
+            }
+            AggregatedMetrics::U64(MetricData::Gauge(gauge)) => {
+                gauge.data_points().for_each(|point| note(&mut point.attributes(), point.value().cast_signed()));
+            }
+            AggregatedMetrics::F64(MetricData::Gauge(gauge)) => {
+                gauge.data_points().for_each(|point| note(&mut point.attributes(), millis(point.value())));
+            }
             AggregatedMetrics::F64(MetricData::Histogram(histogram)) => {
                 histogram.data_points().for_each(|point| note(&mut point.attributes(), point.count().cast_signed()));
+                let sum: f64 = histogram.data_points().map(|point| point.sum()).sum();
+                found.insert(format!("sum of {}", metric.name()), millis(sum));
             }
             other => panic!("{}: {other:?}", metric.name()),
         }
@@ -121,7 +129,18 @@ fn exported(exporter: &InMemoryMetricExporter) -> BTreeMap<String, i64> {
     found
 }
 
-async fn history(backend: &Backend) {
+fn millis(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
+}
+
+/// A scheduler that compares counts all the time.
+fn quick_scheduler(backend: &Backend) -> Scheduler {
+    let mut options = SchedulerOptions::default();
+    (options.reconcile_every, options.reconcile_after) = (Duration::from_millis(10), Duration::ZERO);
+    Scheduler::start_with(backend, options)
+}
+
+async fn history(backend: &Backend, exports: impl Fn() -> BTreeMap<String, i64>) {
     let client = Client::new(backend);
     let submit = |what: &str| client.submit(PLAIN, &what.to_owned());
     let id = RunId::derived(&["twice"]);
@@ -149,8 +168,10 @@ async fn history(backend: &Backend) {
         .start(backend)
         .await
         .unwrap();
-    let looks = AtomicU32::new(0);
-    until(async || looks.fetch_add(1, Ordering::Relaxed) < 10_000 && worker.health().stalled == 1).await;
+    until(async || worker.health().stalled == 1).await;
+    let during = exports();
+    assert_eq!(during["jobbers.slots.max"], 4);
+    assert!((1..=4).contains(&during["jobbers.slots.busy"]), "{during:?}");
     heard.notify_one();
     quiet.output_within(PATIENCE).await.unwrap();
     for job in &jobs {
@@ -159,8 +180,47 @@ async fn history(backend: &Backend) {
     break_the_store(backend).await;
     until(async || backend.queue().depth(&[QueueName::default()]).await.unwrap() == [0]).await;
     lose_a_delivery(backend, &client).await;
+    client.submit(PLAIN, &"ok".to_owned()).queue("empty").delay(PATIENCE).await.unwrap().cancel("nobody waits for it").await.unwrap();
     worker.stop().await.unwrap();
 }
+
+/// In the order of the history; what is counted by time or by pace, as beats and fetches, is not in it.
+const KNOWN: &[(&str, i64)] = &[
+    ("jobbers.submitted outcome=new queue=default task=plain", 9),
+    ("jobbers.submitted outcome=new queue=empty task=plain", 2),
+    ("jobbers.submitted outcome=new queue=default task=quiet", 1),
+    ("jobbers.submitted outcome=same queue=default task=plain", 1),
+    ("jobbers.submitted outcome=conflict queue=default task=plain", 1),
+    // Two without trouble, and the last attempts of retry, snooze, panic, late and lost; that of late was refused, and ran again.
+    ("jobbers.attempts outcome=succeeded queue=default task=plain", 8),
+    ("jobbers.attempts outcome=succeeded queue=default task=quiet", 1),
+    ("jobbers.attempts outcome=failed queue=default task=plain", 2),
+    ("jobbers.attempts outcome=snoozed queue=default task=plain", 1),
+    ("jobbers.attempts outcome=panicked queue=default task=plain", 1),
+    ("jobbers.attempts outcome=cancelled queue=default task=plain", 1),
+    ("jobbers.attempts outcome=gone queue=default task=plain", 1),
+    ("jobbers.attempt.duration queue=default task=plain", 14),
+    ("jobbers.attempt.duration queue=default task=quiet", 1),
+    ("jobbers.wait.duration queue=default task=plain", 9),
+    ("jobbers.wait.duration queue=default task=quiet", 1),
+    ("jobbers.ended queue=default state=succeeded task=plain", 7),
+    ("jobbers.ended queue=default state=succeeded task=quiet", 1),
+    ("jobbers.ended queue=default state=dead task=plain", 1),
+    ("jobbers.ended queue=default state=cancelled task=plain", 1),
+    ("jobbers.ended queue=empty state=cancelled task=plain", 1),
+    ("jobbers.leases.lost queue=default task=plain", 1),
+    ("jobbers.commits.stale call=end", 1),
+    ("jobbers.beats outcome=refused", 1),
+    ("jobbers.slots.max", 0),
+    ("jobbers.slots.busy", 0),
+    // What nobody can read was claimed and runs for ever; in the other queue nobody works.
+    ("jobbers.queue.depth queue=default state=dead", 1),
+    ("jobbers.queue.depth queue=default state=running", 1),
+    ("jobbers.queue.depth queue=empty state=ready", 1),
+    ("jobbers.attempts.stalled", 1),
+    ("jobbers.deliveries.again", 1),
+    ("jobbers.releases.missing driver=memory", 1),
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_metric_is_emitted_and_every_count_is_that_of_the_history() {
@@ -168,47 +228,35 @@ async fn every_metric_is_emitted_and_every_count_is_that_of_the_history() {
     let provider = SdkMeterProvider::builder().with_reader(PeriodicReader::builder(exporter.clone()).build()).build();
     opentelemetry::global::set_meter_provider(provider.clone());
 
-    history(&memory::open()).await;
-    provider.force_flush().unwrap();
-    let found = exported(&exporter);
+    let backend = memory::open();
+    let exports = || {
+        provider.force_flush().unwrap();
+        exported(&exporter)
+    };
+    history(&backend, exports).await;
+    let scheduler = quick_scheduler(&backend);
+    until(async || exports().contains_key("jobbers.queue.oldest.age queue=empty")).await;
+    let mut found = exports();
+    drop(scheduler);
 
+    let mut sum_of = |name: &str| found.remove(&format!("sum of {name}")).unwrap();
+    let (ran, in_slots) = (sum_of("jobbers.attempt.duration"), exports()["jobbers.slots.time"]);
+    assert!((ran - in_slots).abs() <= 20 && ran > 20, "attempts ran {ran} ms, and were in slots {in_slots} ms");
+    sum_of("jobbers.wait.duration");
+    sum_of("jobbers.driver.duration");
     let names: BTreeSet<&str> = found.keys().map(|key| key.split(' ').next().unwrap()).collect();
     assert_eq!(names, METRICS.iter().map(|metric| metric.name).collect::<BTreeSet<&str>>());
 
-    // In the order of the history: what is counted by time or by pace, as beats and fetches, is not in it.
-    let known = [
-        ("jobbers.submitted outcome=new queue=default task=plain", 9),
-        ("jobbers.submitted outcome=new queue=empty task=plain", 1),
-        ("jobbers.submitted outcome=new queue=default task=quiet", 1),
-        ("jobbers.submitted outcome=same queue=default task=plain", 1),
-        ("jobbers.submitted outcome=conflict queue=default task=plain", 1),
-        // Two without trouble, and the last attempts of retry, snooze, panic, late and lost; that of late was refused, and ran again.
-        ("jobbers.attempts outcome=succeeded queue=default task=plain", 8),
-        ("jobbers.attempts outcome=succeeded queue=default task=quiet", 1),
-        ("jobbers.attempts outcome=failed queue=default task=plain", 2),
-        ("jobbers.attempts outcome=snoozed queue=default task=plain", 1),
-        ("jobbers.attempts outcome=panicked queue=default task=plain", 1),
-        ("jobbers.attempts outcome=cancelled queue=default task=plain", 1),
-        ("jobbers.attempts outcome=gone queue=default task=plain", 1),
-        ("jobbers.attempt.duration queue=default task=plain", 14),
-        ("jobbers.attempt.duration queue=default task=quiet", 1),
-        ("jobbers.wait.duration queue=default task=plain", 9),
-        ("jobbers.wait.duration queue=default task=quiet", 1),
-        ("jobbers.ended queue=default state=succeeded task=plain", 7),
-        ("jobbers.ended queue=default state=succeeded task=quiet", 1),
-        ("jobbers.ended queue=default state=dead task=plain", 1),
-        ("jobbers.ended queue=default state=cancelled task=plain", 1),
-        ("jobbers.leases.lost queue=default task=plain", 1),
-        ("jobbers.commits.stale call=end", 1),
-        ("jobbers.beats outcome=refused", 1),
-        ("jobbers.slots.busy", 0),
-        ("jobbers.attempts.stalled", 1),
-        ("jobbers.deliveries.again", 1),
-        ("jobbers.releases.missing driver=memory", 1),
+    let by_pace = [
+        "jobbers.beats outcome=renewed",
+        "jobbers.fetches",
+        "jobbers.records.unreadable",
+        "jobbers.driver.",
+        "jobbers.slots.time",
+        "jobbers.queue.oldest.age",
     ];
-    let by_pace = ["jobbers.beats outcome=renewed", "jobbers.fetches", "jobbers.records.unreadable", "jobbers.driver."];
     let (paced, counted): (BTreeMap<_, _>, BTreeMap<_, _>) =
         found.into_iter().partition(|(key, _)| by_pace.iter().any(|start| key.starts_with(start)));
-    assert_eq!(counted, known.map(|(key, count)| (key.to_owned(), count)).into());
+    assert_eq!(counted, KNOWN.iter().map(|(key, count)| ((*key).to_owned(), *count)).collect());
     assert!(paced.values().all(|count| *count > 0), "{paced:?}");
 }

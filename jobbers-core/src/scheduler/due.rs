@@ -126,20 +126,16 @@ fn hide(id: JobId, mut record: Record, now: Timestamp, backend: &Backend) -> Opt
 async fn send(committer: &Committer, commits: Vec<(Job, Commit)>) -> usize {
     let (mut under_way, mut acted) = (Vec::with_capacity(commits.len()), 0);
     for (job, commit) in commits {
-        let ends = meters().ends(&commit);
-        under_way.push((job.id, ends, committer.enqueue(commit, Patience::within(HIDE)).await));
+        under_way.push((job.id, committer.enqueue(commit, Patience::within(HIDE)).await));
     }
-    for (id, ends, sent) in under_way {
+    for (id, sent) in under_way {
         let answer = match sent {
             Ok(pending) => pending.settled().await,
             Err(error) => Err(error),
         };
         match answer {
             Ok(Settled::Conflict { .. }) => meters().stale("due"),
-            Ok(_) => {
-                ends.count();
-                acted += 1;
-            }
+            Ok(_) => acted += 1,
             Err(error) => seldom!(warn, %error, job = %id, "a due job was not acted on; it comes back"),
         }
     }

@@ -5,6 +5,7 @@
 
 mod due;
 mod prune;
+mod queues;
 mod reconcile;
 #[cfg(test)]
 mod tests;
@@ -16,8 +17,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::client::Committer;
-use crate::driver::{Backend, DocKind, Page};
+use crate::driver::{Backend, Dispatch, DocKind, Page};
 use crate::error::Result;
+use crate::seldom::seldom;
+use crate::telemetry::Queues;
 use crate::worker::jittered;
 
 /// How long a lone scheduler sleeps at most; many of them sleep longer, so that together they look as often.
@@ -129,7 +132,7 @@ pub async fn tend_once(backend: &Backend, options: &SchedulerOptions) -> Result<
         let look = tending.due.look(backend, &tending.committer).await?;
         (due, more) = (due + look.acted, look.full);
     }
-    let pushed = tending.reconcile.look(backend, &tending.options).await?;
+    let pushed = tending.look_at_queues().await?;
     let pruned = prune::look(backend, tending.options.retention).await?;
     tending.committer.close().await;
     Ok(Tended { due, pushed, pruned })
@@ -142,6 +145,7 @@ struct Tending {
     committer: Committer,
     due: due::DueLook,
     reconcile: reconcile::Reconcile,
+    queues: Queues,
     reconciled: Instant,
     pruned: Instant,
     counted: Option<Instant>,
@@ -158,6 +162,7 @@ impl Tending {
             committer: Committer::start(backend),
             due: due::DueLook::default(),
             reconcile: reconcile::Reconcile::default(),
+            queues: Queues::new(),
             reconciled: now,
             pruned: now,
             counted: None,
@@ -210,7 +215,7 @@ impl Tending {
         let now = Instant::now();
         if now >= self.reconciled + self.options.reconcile_every {
             self.reconciled = now;
-            self.reconcile.look(&self.backend, &self.options).await?;
+            self.look_at_queues().await?;
         }
         if now >= self.pruned + self.options.prune_every {
             self.pruned = now;
@@ -222,6 +227,19 @@ impl Tending {
         }
         let most = jittered(SLEEP_MAX * (self.live / SCHEDULERS_PER_SLEEP).max(1), &self.backend);
         Ok(look.next.map_or(most, |next| next.since(self.backend.clock().now()).min(most)))
+    }
+
+    /// Compares jobs with deliveries, and shows the counts to those who collect metrics; answers how many jobs were delivered again.
+    async fn look_at_queues(&mut self) -> Result<usize> {
+        let shown = Queues::are_collected();
+        if !shown && self.backend.dispatch() == Dispatch::Caller {
+            return Ok(0);
+        }
+        let counts = self.backend.store().counts().await.inspect_err(|_| self.queues.saw_nothing())?;
+        if shown && let Err(error) = queues::look(&self.backend, &counts, &self.queues).await {
+            seldom!(warn, %error, "metrics do not have how long ready jobs have been there");
+        }
+        self.reconcile.look(&self.backend, counts, &self.options).await
     }
 }
 

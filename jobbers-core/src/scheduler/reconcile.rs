@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::SchedulerOptions;
-use crate::driver::{Backend, CALL_JOBS_MAX, Cursor, Delivery, Dispatch, Place};
+use crate::driver::{Backend, CALL_JOBS_MAX, Count, Cursor, Delivery, Dispatch, Place};
 use crate::error::Result;
 use crate::id::QueueName;
 use crate::record::JobState;
@@ -25,17 +25,16 @@ pub(super) struct Reconcile {
 }
 
 impl Reconcile {
-    /// Compares counts with depths, and delivers again what has been missing for long; answers how many.
+    /// Compares these counts with depths, and delivers again what has been missing for long; answers how many.
     ///
     /// Where callers dispatch, every ready record has a timer for that, and there is nothing to do.
     ///
     /// # Errors
     /// What the backend says.
-    pub(super) async fn look(&mut self, backend: &Backend, options: &SchedulerOptions) -> Result<usize> {
+    pub(super) async fn look(&mut self, backend: &Backend, counts: Vec<Count>, options: &SchedulerOptions) -> Result<usize> {
         if backend.dispatch() == Dispatch::Caller {
             return Ok(0);
         }
-        let counts = backend.store().counts().await?;
         let ready: Vec<(QueueName, u64)> =
             counts.into_iter().filter(|count| count.state == JobState::Ready && count.jobs > 0).map(|c| (c.queue, c.jobs)).collect();
         let queues: Vec<QueueName> = ready.iter().map(|(queue, _)| queue.clone()).collect();

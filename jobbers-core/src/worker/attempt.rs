@@ -86,7 +86,7 @@ impl Engine {
                 self.drive(job, claimed, &registration, Call { ctx, slot: slot.clone() }).await
             }
         };
-        meters().attempt(job, outcome(&ending), started.elapsed());
+        meters().attempt(job, outcome(&ending), started.elapsed(), claimed.slot_time());
         ending
     }
 

@@ -1,5 +1,6 @@
 //! What a worker holds: its claims, and what each attempt knows and says of itself.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -86,6 +87,10 @@ pub(super) struct Claimed {
     /// Cancelled as soon as the attempt is told to end.
     pub(super) token: CancellationToken,
     news: Notify,
+    /// When it was won.
+    since: Instant,
+    /// Milliseconds in its slot that are counted already.
+    counted: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -118,14 +123,14 @@ pub(super) struct State {
 impl Claimed {
     /// A claim as won: `job` is what is stored now.
     pub(super) fn new(job: &Job, lease: Lease) -> Arc<Claimed> {
-        let head = &job.record.head;
+        let (head, since) = (&job.record.head, Instant::now());
         let state = State {
             renewed: lease.claimed,
             wake_at: head.wake_at.unwrap_or(lease.claimed_at + lease.length),
             said: Progress { attempt: head.attempt, ..Progress::default() },
             unsaid: None,
             told_store: lease.claimed,
-            alive: Instant::now(),
+            alive: since,
             stalled: false,
             asked: head.asked.clone(),
             told: None,
@@ -141,8 +146,21 @@ impl Claimed {
             on_stop: job.spec.on_stop,
             token: CancellationToken::new(),
             news: Notify::new(),
+            since,
+            counted: AtomicU64::new(0),
             state: Mutex::new(state),
         })
+    }
+
+    /// Its time in its slot that is counted already.
+    pub(super) fn slot_time(&self) -> Duration {
+        Duration::from_millis(self.counted.load(Ordering::Relaxed))
+    }
+
+    /// The time in its slot that is not counted yet, which it is now.
+    pub(super) fn more_slot_time(&self) -> Duration {
+        let all = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(all.saturating_sub(self.counted.fetch_max(all, Ordering::Relaxed)))
     }
 
     /// What changes over the attempt.

@@ -38,12 +38,8 @@ impl Finish<'_> {
             self.job.record.head.asked = self.claimed.state().asked.clone();
             self.job.record.progress = self.claimed.said();
             let Some(commit) = self.commit(&ending) else { return };
-            let ends = meters().ends(&commit);
             match self.engine.committer.commit(commit, Patience::Forever).await {
-                Ok(Settled::Applied { .. } | Settled::AppliedBefore) => {
-                    ends.count();
-                    return self.count(&ending);
-                }
+                Ok(Settled::Applied { .. } | Settled::AppliedBefore) => return self.count(&ending),
                 Ok(Settled::Conflict { id, current }) if id == self.job.id => match self.asked_meanwhile(current.as_deref()) {
                     true => {}
                     false => return self.fenced(),

@@ -178,6 +178,9 @@ impl LeaseLoop {
             Ok(Verdict::Applied { asked, .. }) => {
                 meters().beat("renewed");
                 let mut state = claimed.state();
+                if !state.ending {
+                    meters().slot_time(claimed.more_slot_time());
+                }
                 state.renewed = state.renewed.max(sent);
                 state.wake_at = beat.wake_at;
                 drop(state);

@@ -9,7 +9,7 @@ use tracing::Span;
 
 use crate::driver::{Commit, Op};
 use crate::machine::Job;
-use crate::record::Head;
+use crate::record::Record;
 use crate::telemetry;
 
 /// The instruments of all workers of a process.
@@ -21,7 +21,9 @@ pub(crate) struct Meters {
     stale: Counter<u64>,
     ended: Counter<u64>,
     beats: Counter<u64>,
+    slots: UpDownCounter<i64>,
     busy: UpDownCounter<i64>,
+    slot_time: Counter<f64>,
     fetches: Counter<u64>,
     stalled: Counter<u64>,
     poison: Counter<u64>,
@@ -39,7 +41,9 @@ pub(crate) fn meters() -> &'static Meters {
         stale: telemetry::COMMITS_STALE.counter(),
         ended: telemetry::ENDED.counter(),
         beats: telemetry::BEATS.counter(),
+        slots: telemetry::SLOTS_MAX.up_down_counter(),
         busy: telemetry::SLOTS_BUSY.up_down_counter(),
+        slot_time: telemetry::SLOTS_TIME.seconds(),
         fetches: telemetry::FETCHES.counter(),
         stalled: telemetry::ATTEMPTS_STALLED.counter(),
         poison: telemetry::RECORDS_UNREADABLE.counter(),
@@ -48,15 +52,14 @@ pub(crate) fn meters() -> &'static Meters {
 }
 
 fn of(job: &Job) -> [KeyValue; 2] {
-    names(&job.record.head)
-}
-
-fn names(head: &Head) -> [KeyValue; 2] {
+    let head = &job.record.head;
     telemetry::names(&head.queue, &head.task)
 }
 
 impl Meters {
-    pub(super) fn attempt(&self, job: &Job, outcome: &'static str, ran: Duration) {
+    /// An attempt that ended, of whose time in its slot so much is counted already.
+    pub(super) fn attempt(&self, job: &Job, outcome: &'static str, ran: Duration, counted: Duration) {
+        Span::current().record("outcome", outcome);
         let [queue, task] = of(job);
         let head = &job.record.head;
         if let Some(started_at) = head.started_at.filter(|_| head.attempt == 1) {
@@ -64,18 +67,24 @@ impl Meters {
         }
         self.duration.record(ran.as_secs_f64(), &[queue.clone(), task.clone()]);
         self.attempts.add(1, &[queue, task, KeyValue::new("outcome", outcome)]);
+        self.slot_time(ran.saturating_sub(counted));
     }
 
-    /// The end that a commit makes, to be counted once it was applied.
-    pub(crate) fn ends(&self, commit: &Commit) -> Ends {
-        let head = commit.ops.iter().find_map(|op| match op {
-            Op::Update { record, .. } if record.head.state.is_end() => Some(&record.head),
-            _ => None,
-        });
-        Ends(head.map(|head| {
-            let [queue, task] = names(head);
-            [queue, task, KeyValue::new("state", head.state.as_str())]
-        }))
+    /// Time that an attempt was in its slot.
+    pub(super) fn slot_time(&self, more: Duration) {
+        self.slot_time.add(more.as_secs_f64(), &[]);
+    }
+
+    /// The ends that a commit made, which was applied.
+    pub(crate) fn ended(&self, commit: &Commit) {
+        for op in &commit.ops {
+            if let Op::Update { record: Record { head, .. }, .. } = op
+                && head.state.is_end()
+            {
+                let [queue, task] = telemetry::names(&head.queue, &head.task);
+                self.ended.add(1, &[queue, task, KeyValue::new("state", head.state.as_str())]);
+            }
+        }
     }
 
     pub(super) fn lost(&self, job: &Job) {
@@ -107,14 +116,18 @@ impl Meters {
     }
 }
 
-/// An end that a commit makes, if it makes one.
-pub(crate) struct Ends(Option<[KeyValue; 3]>);
+/// Counts the slots of a worker until it is dropped.
+pub(super) struct Slots(i64);
 
-impl Ends {
-    pub(crate) fn count(self) {
-        if let Some(attributes) = self.0 {
-            meters().ended.add(1, &attributes);
-        }
+pub(super) fn slots(slots: usize) -> Slots {
+    let slots = i64::try_from(slots).unwrap_or(i64::MAX);
+    meters().slots.add(slots, &[]);
+    Slots(slots)
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        meters().slots.add(-self.0, &[]);
     }
 }
 
@@ -137,8 +150,8 @@ pub(super) fn span(job: &Job) -> Span {
     let head = &job.record.head;
     tracing::info_span!(
         target: "jobbers_core::worker",
-        "process",
-        otel.name = %format_args!("process {}", head.queue),
+        telemetry::ATTEMPT_SPAN,
+        otel.name = %format_args!("{} {}", telemetry::ATTEMPT_SPAN, head.queue),
         otel.kind = "consumer",
         job = %job.id,
         task = %head.task,

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::claim::Told;
 use super::engine::Engine;
+use super::metrics;
 use crate::policy::OnStop;
 use crate::scheduler::Scheduler;
 
@@ -68,6 +69,7 @@ pub(super) struct Parts {
 pub(super) async fn supervise(parts: Parts, mut orders: watch::Receiver<Order>) -> StopReport {
     let engine = parts.engine.clone();
     let mut leases = Some(parts.leases);
+    let _slots = metrics::slots(engine.settings.slots);
     tokio::select! {
         _ = orders.wait_for(|order| *order != Order::Work) => {}
         // Without leases it would work for nothing; whoever watches the process starts it anew.

@@ -13,6 +13,7 @@ use crate::driver::{Backend, CALL_JOBS_MAX, Commit, Delivery, Op, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::seldom::seldom;
+use crate::worker::meters;
 
 /// The pause before the first resend; it doubles with each.
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
@@ -124,7 +125,10 @@ impl Gatherer {
         for (commit, wait) in commits.into_iter().zip(waits) {
             match judge(&commit, wait.doubt, answers.next().unwrap_or_else(|| Err(no_answer(&commit))), self.backend.dispatch()) {
                 Judged::Done { settled, ready: deliveries } => {
-                    rung |= !matches!(settled, Settled::Conflict { .. }) && rings(&commit);
+                    if !matches!(settled, Settled::Conflict { .. }) {
+                        rung |= rings(&commit);
+                        meters().ended(&commit);
+                    }
                     if deliveries.is_empty() {
                         wait.answer(Ok(settled));
                     } else {

@@ -4,11 +4,14 @@
 //! are made when a backend is opened, so install a meter provider before that. Ids of jobs and workers, and texts of errors, are in spans
 //! and never in metrics.
 
+mod queues;
+
 use std::sync::{Arc, OnceLock};
 
-use opentelemetry::metrics::{Counter, Histogram, Meter, UpDownCounter};
+use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter, ObservableGauge, UpDownCounter};
 use opentelemetry::{KeyValue, StringValue, global};
 
+pub(crate) use self::queues::Queues;
 use crate::id::{QueueName, TaskName};
 
 /// What a metric is.
@@ -20,6 +23,8 @@ pub enum MetricKind {
     UpDownCounter,
     /// A distribution.
     Histogram,
+    /// A value as it was when somebody looked last.
+    Gauge,
 }
 
 /// One row of the registry.
@@ -63,9 +68,13 @@ metrics! {
     LEASES_LOST = "jobbers.leases.lost", Counter, "{lease}", ["queue", "task"], "Leases that this worker lost while its handler ran.";
     COMMITS_STALE = "jobbers.commits.stale", Counter, "{commit}", ["call"], "Commits of this process that were refused since others had moved the job on.";
     BEATS = "jobbers.beats", Counter, "{beat}", ["outcome"], "Leases renewed, and those that could not be.";
+    SLOTS_MAX = "jobbers.slots.max", UpDownCounter, "{slot}", [], "Slots of the workers of this process.";
     SLOTS_BUSY = "jobbers.slots.busy", UpDownCounter, "{slot}", [], "Slots in which an attempt runs.";
+    SLOTS_TIME = "jobbers.slots.time", Counter, "s", [], "Time that attempts ran in slots; of a long one it grows with each beat.";
     ATTEMPTS_STALLED = "jobbers.attempts.stalled", Counter, "{attempt}", [], "Attempts whose handler was silent for longer than its task allows.";
     FETCHES = "jobbers.fetches", Counter, "{fetch}", ["outcome"], "Fetches of workers, by what they found.";
+    QUEUE_DEPTH = "jobbers.queue.depth", Gauge, "{job}", ["queue", "state"], "Jobs that have not ended, and dead ones, as a scheduler of this process saw them last.";
+    QUEUE_OLDEST_AGE = "jobbers.queue.oldest.age", Gauge, "s", ["queue"], "How long the first of the ready jobs has been there, a delay that was asked for included.";
     RECORDS_UNREADABLE = "jobbers.records.unreadable", Counter, "{record}", [], "Records that were met and could not be decoded.";
     DELIVERIES_AGAIN = "jobbers.deliveries.again", Counter, "{delivery}", [], "Deliveries of ready jobs that had lost theirs.";
     RELEASES_MISSING = "jobbers.releases.missing", Counter, "{release}", ["driver"], "Releases whose child is not there.";
@@ -73,20 +82,73 @@ metrics! {
     DRIVER_DURATION = "jobbers.driver.duration", Histogram, "s", ["driver", "call"], "How long calls of the driver took.";
 }
 
-/// The span of one call of a driver (level debug, target `jobbers_core::driver`), with the fields `driver`, `call`, `items`, `outcome`.
+/// One span of the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpanRow {
+    /// Its name.
+    pub name: &'static str,
+    /// Its target, for filters.
+    pub target: &'static str,
+    /// Its level.
+    pub level: &'static str,
+    /// What it is of.
+    pub about: &'static str,
+    /// The names of its fields.
+    pub fields: &'static [&'static str],
+}
+
+/// The span of one call of a driver.
 pub const DRIVER_SPAN: &str = "driver";
+/// The span of one attempt; exported as `process` and the queue's name.
+pub const ATTEMPT_SPAN: &str = "process";
+
+/// Every span.
+pub const SPANS: &[SpanRow] = &[
+    SpanRow {
+        name: ATTEMPT_SPAN,
+        target: "jobbers_core::worker",
+        level: "info",
+        about: "One attempt, from its claim to the commit of its end; tied to the trace of the submit.",
+        fields: &["job", "task", "version", "attempt", "queue", "outcome"],
+    },
+    SpanRow {
+        name: DRIVER_SPAN,
+        target: "jobbers_core::driver",
+        level: "debug",
+        about: "One call of the driver.",
+        fields: &["driver", "call", "items", "outcome", "error"],
+    },
+];
 
 impl Metric {
     /// Makes the counter.
     pub fn counter(&self) -> Counter<u64> {
-        debug_assert_eq!(self.kind, MetricKind::Counter, "{}", self.name);
+        debug_assert!(self.kind == MetricKind::Counter && self.unit != "s", "{}", self.name);
         meter().u64_counter(self.name).with_unit(self.unit).with_description(self.about).build()
+    }
+
+    /// Makes the counter, of seconds.
+    pub fn seconds(&self) -> Counter<f64> {
+        debug_assert_eq!((self.kind, self.unit), (MetricKind::Counter, "s"), "{}", self.name);
+        meter().f64_counter(self.name).with_unit(self.unit).with_description(self.about).build()
     }
 
     /// Makes the counter that goes up and down.
     pub fn up_down_counter(&self) -> UpDownCounter<i64> {
         debug_assert_eq!(self.kind, MetricKind::UpDownCounter, "{}", self.name);
         meter().i64_up_down_counter(self.name).with_unit(self.unit).with_description(self.about).build()
+    }
+
+    /// Makes the gauge, which asks `look` at each collection.
+    pub fn gauge(&self, look: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static) -> ObservableGauge<u64> {
+        debug_assert!(self.kind == MetricKind::Gauge && self.unit != "s", "{}", self.name);
+        meter().u64_observable_gauge(self.name).with_unit(self.unit).with_description(self.about).with_callback(look).build()
+    }
+
+    /// Makes the gauge, of seconds.
+    pub fn gauge_of_seconds(&self, look: impl Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static) -> ObservableGauge<f64> {
+        debug_assert_eq!((self.kind, self.unit), (MetricKind::Gauge, "s"), "{}", self.name);
+        meter().f64_observable_gauge(self.name).with_unit(self.unit).with_description(self.about).with_callback(look).build()
     }
 
     /// Makes the distribution, of seconds.
@@ -106,9 +168,12 @@ pub fn releases_missing(driver: &'static str, missing: usize) {
     }
 }
 
+fn shared(text: Arc<str>) -> StringValue {
+    StringValue::from(text)
+}
+
 /// The attributes `queue` and `task`: their texts are shared, not copied.
 pub(crate) fn names(queue: &QueueName, task: &TaskName) -> [KeyValue; 2] {
-    let shared = |text: Arc<str>| StringValue::from(text);
     [KeyValue::new("queue", shared(queue.into())), KeyValue::new("task", shared(task.into()))]
 }
 
@@ -136,11 +201,14 @@ mod tests {
         for metric in METRICS {
             assert!(metric.about.ends_with('.') && metric.attributes.len() <= 4, "{}", metric.name);
             match metric.kind {
+                MetricKind::Counter if metric.unit == "s" => metric.seconds().add(0.1, &[]),
                 MetricKind::Counter => metric.counter().add(1, &[]),
                 MetricKind::UpDownCounter => metric.up_down_counter().add(1, &[]),
                 MetricKind::Histogram => metric.histogram().record(0.1, &[]),
+                MetricKind::Gauge if metric.unit == "s" => drop(metric.gauge_of_seconds(|gauge| gauge.observe(0.1, &[]))),
+                MetricKind::Gauge => drop(metric.gauge(|gauge| gauge.observe(1, &[]))),
             }
-            assert_eq!(metric.unit == "s", metric.kind == MetricKind::Histogram, "{}", metric.name);
+            assert!(metric.unit == "s" || metric.kind != MetricKind::Histogram, "{}", metric.name);
         }
     }
 }
