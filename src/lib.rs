@@ -3,7 +3,7 @@
 mod connect;
 
 pub use connect::connect;
-pub use jobbers_core::{client, driver, error, id, memory, policy, record, scheduler, task, time, worker};
+pub use jobbers_core::{client, driver, error, id, memory, policy, record, scheduler, task, testing, time, worker};
 #[cfg(feature = "macros")]
 pub use jobbers_macros::task;
 

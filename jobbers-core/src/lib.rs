@@ -6,7 +6,7 @@
 //!
 //! In reading order, each uses only those before it: [`id`], [`time`], [`error`] (newtypes) · [`record`], [`task`], [`policy`] (what is stored,
 //! typed handles, when to retry) · [`driver`] (the seam) · [`machine`], [`memory`] (every transition; the reference driver) · [`client`],
-//! [`worker`], [`scheduler`] (the only code with tasks, timers and a clock).
+//! [`worker`], [`scheduler`] (the only code with tasks, timers and a clock) · [`testing`] (a kit for your tests).
 
 pub mod error;
 pub mod id;
@@ -26,6 +26,8 @@ pub mod memory;
 pub mod client;
 pub mod scheduler;
 pub mod worker;
+
+pub mod testing;
 
 pub use error::{Error, ErrorKind, Result};
 pub use id::{Ids, JobId, LimitName, Namespace, QueueName, RunId, SmallText, TaskName, WorkerId};

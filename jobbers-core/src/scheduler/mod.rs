@@ -21,6 +21,7 @@ use crate::driver::{Backend, Dispatch, DocKind, Page};
 use crate::error::Result;
 use crate::seldom::seldom;
 use crate::telemetry::Queues;
+use crate::time::Timestamp;
 use crate::worker::jittered;
 
 /// How long a lone scheduler sleeps at most; many of them sleep longer, so that together they look as often.
@@ -119,6 +120,8 @@ pub struct Tended {
     pub pushed: usize,
     /// Records that were forgotten.
     pub pruned: usize,
+    /// When the next job's time comes.
+    pub next: Option<Timestamp>,
 }
 
 /// Looks once, at everything: for tests, and for tools that tend a backend without a process that stays.
@@ -127,15 +130,19 @@ pub struct Tended {
 /// What the backend says.
 pub async fn tend_once(backend: &Backend, options: &SchedulerOptions) -> Result<Tended> {
     let mut tending = Tending::new(backend, options.clone());
-    let (mut due, mut more) = (0, true);
-    while more {
+    let mut due = 0;
+    // The last look finds nothing: what an earlier one did may have set a timer before the next that it saw.
+    let next = loop {
         let look = tending.due.look(backend, &tending.committer).await?;
-        (due, more) = (due + look.acted, look.full);
-    }
+        due += look.acted;
+        if look.acted == 0 && !look.full {
+            break look.next;
+        }
+    };
     let pushed = tending.look_at_queues().await?;
     let pruned = prune::look(backend, tending.options.retention).await?;
     tending.committer.close().await;
-    Ok(Tended { due, pushed, pruned })
+    Ok(Tended { due, pushed, pruned, next })
 }
 
 /// The loop's state.

@@ -170,6 +170,11 @@ impl Worker {
         self
     }
 
+    /// The queues that it serves, not checked yet.
+    pub(crate) fn serves(&self) -> &[String] {
+        &self.queues
+    }
+
     /// Starts it on the runtime that asks: recovers what workers that are gone have left, and fetches.
     ///
     /// Not cancel safe: dropped, a recovery may be half done, which the next start completes.
