@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File, Permissions};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -61,6 +62,62 @@ fn each_short_example_prints_what_it_shows() {
         assert!(output.status.success(), "{name}: {}", words(&output.stderr));
         assert_eq!(words(&output.stdout), lines, "{name}");
     }
+}
+
+#[test]
+fn the_tests_of_testing_your_tasks_pass() {
+    let mut test = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
+    let output = test.args(["test", "--all-features", "--example", "testing_your_tasks"]).output().unwrap();
+    let said = words(&output.stdout);
+    assert!(output.status.success() && said.contains("test result: ok. 2 passed"), "{said}{}", words(&output.stderr));
+}
+
+/// Sends one request; answers the status and the body.
+fn request(address: &str, head: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(MOST)).unwrap();
+    let length = body.len();
+    write!(stream, "{head} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[test]
+fn embed_in_axum_submits_over_http_tells_how_it_goes_and_stops_at_a_signal_with_what_runs() {
+    let folder = kill::Folder::new("axum");
+    let mut service = Command::new(kill::example("embed_in_axum", &folder.0)).arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(service.stdout.take().unwrap());
+    let mut first = String::new();
+    said.read_line(&mut first).unwrap();
+    let address = first.trim().strip_prefix("listening on http://").unwrap().to_owned();
+    let submit = |image: &str| {
+        let (status, place) = request(&address, "POST /jobs", image);
+        assert_eq!(status, 202, "{place}");
+        place.trim().to_owned()
+    };
+    let job = |place: &str| {
+        let (status, body) = request(&address, &format!("GET {place}"), "");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()
+    };
+    let first = submit("cat.jpg");
+    kill::wait_until(MOST, "the first job succeeds", || job(&first)["state"] == "succeeded");
+    assert_eq!(job(&first)["output"], "small/cat.jpg");
+    let (status, body) = request(&address, "GET /jobs/nonsense", "");
+    assert_eq!(status, 400, "{body}");
+    let (status, body) = request(&address, "GET /jobs/01ARZ3NDEKTSV4RRFFQ69G5FAV", "");
+    assert!(status == 404 && body.contains("there is no job"), "{status} {body}");
+
+    let second = submit("dog.jpg");
+    kill::wait_until(MOST, "the second job runs", || job(&second)["state"] == "running");
+    assert!(Command::new("kill").args(["-TERM", &service.id().to_string()]).status().unwrap().success());
+    assert!(kill::end_of(&mut service, MOST).success());
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "stopped: 1 finished, 0 handed back\n");
+    assert!(TcpStream::connect(&address).is_err(), "nobody listens any more");
 }
 
 #[test]
