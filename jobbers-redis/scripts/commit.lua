@@ -3,7 +3,8 @@
 --       head (kind, flags, bucket's queue, priority, state, place, wake, order), id, then
 --       I, U: record, joins, asked, progress, guard, live, staged parts · A: asked, guard · R: edges and outcome, claim
 -- Returns one a commit: 1 applied · {1, ready, claimed} · {0, operation, record, live, joins, asked} refused · {2, queue} to be named ·
---       {3} a staged part is gone · {4, operation, born} born of another commit · {9, error}
+--       {3} a staged part is gone · {4, operation, born} born of another commit · {5} behind one of these three: they keep their order ·
+--       {9, error}
 -- Cost  at most 4 reads and 12 writes an operation, 8 a commit, 3 a queue; never by what is stored
 local next_op = next_arg
 local function arg()
@@ -304,14 +305,15 @@ local function one(commit)
     return no
 end
 
-local answers = {}
+local answers, halted = {}, false
 for n = 1, tonumber(arg()) do
-    local commit = read_ops()
-    local ok, answer = pcall(one, commit)
-    if ok then
-        answers[n] = answer
+    if halted then
+        answers[n] = { 5 }
     else
-        answers[n] = { 9, type(answer) == 'table' and answer.err or tostring(answer) }
+        local ok, answer = pcall(one, read_ops())
+        if not ok then answer = { 9, type(answer) == 'table' and answer.err or tostring(answer) } end
+        answers[n] = answer
+        halted = answer ~= 1 and answer[1] >= 2 and answer[1] <= 4
     end
 end
 flush()

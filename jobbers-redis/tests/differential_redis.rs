@@ -7,10 +7,10 @@ use jobbers_conformance::differential::{Way, run};
 
 #[test]
 fn redis_and_memory_agree() {
-    run(&Way::own(InMemory), &Way::own(fixture::server("redis", "JOBBERS_REDIS_URL")));
+    run(&Way::own(InMemory), &Way::own(fixture::direct("redis", "JOBBERS_REDIS_URL")));
 }
 
 #[test]
 fn the_long_way_on_redis_and_memory_agree() {
-    run(&Way::own(InMemory), &Way::composed(fixture::server("redis", "JOBBERS_REDIS_URL")));
+    run(&Way::own(InMemory), &Way::composed(fixture::direct("redis", "JOBBERS_REDIS_URL")));
 }

@@ -7,10 +7,10 @@ use jobbers_conformance::differential::{Way, run};
 
 #[test]
 fn valkey_and_memory_agree() {
-    run(&Way::own(InMemory), &Way::own(fixture::server("valkey", "JOBBERS_VALKEY_URL")));
+    run(&Way::own(InMemory), &Way::own(fixture::direct("valkey", "JOBBERS_VALKEY_URL")));
 }
 
 #[test]
 fn the_long_way_on_valkey_and_memory_agree() {
-    run(&Way::own(InMemory), &Way::composed(fixture::server("valkey", "JOBBERS_VALKEY_URL")));
+    run(&Way::own(InMemory), &Way::composed(fixture::direct("valkey", "JOBBERS_VALKEY_URL")));
 }

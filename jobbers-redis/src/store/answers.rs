@@ -64,6 +64,7 @@ impl Store {
             }
             2 => Ok(Said::Queue(queue(at, next())?)),
             3 => Ok(Said::Restage),
+            5 => Ok(Said::Later),
             4 => {
                 let number = answer::number(at, &next())? as usize;
                 let born = answer::bytes(at, next())?[..].try_into().map_err(|_| fault::unexpected(at, "a nonce"))?;

@@ -14,8 +14,8 @@ use crate::script::Script;
 
 /// Most bytes of one script's arguments: it stays below 5 ms.
 const SCRIPT_BYTES_MAX: usize = 64 * 1024;
-/// Most often that one commit is sent: a queue that has to be named, a part that was swept, each costs one more.
-const ROUNDS_COUNT_MAX: usize = 40;
+/// Most rounds of one call: each settles a queue that has to be named, or a part that was swept, for one commit at least.
+const ROUNDS_COUNT_MAX: usize = 1_000;
 
 /// A commit that has no answer yet.
 pub(super) struct Open<'a> {
@@ -45,6 +45,8 @@ pub(super) enum Said {
     /// A part was swept between its writing and now.
     Restage,
     Born(usize, u64),
+    /// One before it is sent again, and they keep their order.
+    Later,
 }
 
 fn script_of(commit: &Commit) -> Script {
@@ -90,7 +92,11 @@ impl Store {
                     portion.add(next);
                 }
                 left.extend(self.send_portion(portion, results).await);
+                if !left.is_empty() {
+                    break;
+                }
             }
+            left.extend(rest);
             if left.is_empty() {
                 return;
             }
@@ -134,6 +140,7 @@ impl Store {
                 }
                 Said::Queue(queue) => one.queues.push(queue),
                 Said::Restage => one.staged = false,
+                Said::Later => {}
                 Said::Born(op, born) => {
                     one.born.insert(op, born);
                 }
