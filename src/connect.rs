@@ -6,7 +6,7 @@ use jobbers_core::{Error, ErrorKind, Result, memory};
 const OP: &str = "open a backend";
 
 /// Every scheme, with what follows it.
-const SCHEMES: &[(&str, &str)] = &[("memory", "memory:"), ("redb", "redb:PATH")];
+const SCHEMES: &[(&str, &str)] = &[("memory", "memory:"), ("redb", "redb:PATH"), ("redis", "redis://HOST")];
 
 /// Opens a backend by its URL.
 ///
@@ -14,8 +14,9 @@ const SCHEMES: &[(&str, &str)] = &[("memory", "memory:"), ("redb", "redb:PATH")]
 /// |---|---|---|
 /// | `memory:` | in this process, gone with it | always there |
 /// | `redb:jobs.redb`, `redb:///var/lib/jobs.redb` | one file, durable, no server; made if it is not there | `redb` |
+/// | `redis://:secret@10.0.0.5/?namespace=acme`, `redis+unix:///run/redis.sock`; `valkey` for `redis` | a Redis 7.0 or Valkey 7.2 server, or later | `redis` |
 ///
-/// A path is taken as it stands: nothing in it is decoded.
+/// A path is taken as it stands: nothing in it is decoded. Options of a server's URL are those of its driver.
 ///
 /// Not cancel safe: a dropped call may have made or locked the file; it lets go of it soon after.
 ///
@@ -30,7 +31,7 @@ const SCHEMES: &[(&str, &str)] = &[("memory", "memory:"), ("redb", "redb:PATH")]
 /// assert_eq!(backend.name(), "memory");
 ///
 /// let error = jobbers::connect("rabbit://localhost").await.unwrap_err();
-/// assert_eq!(error.to_string(), "open a backend: no driver is called \"rabbit\"; the URLs are memory:, redb:PATH");
+/// assert_eq!(error.to_string(), "open a backend: no driver is called \"rabbit\"; the URLs are memory:, redb:PATH, redis://HOST");
 /// # Ok::<(), jobbers::Error>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -45,6 +46,7 @@ pub async fn connect(url: &str) -> Result<Backend> {
     match scheme {
         "memory" => memory_backend(rest),
         "redb" => redb_backend(path_of(rest)?).await,
+        "redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" => redis_backend(url).await,
         unknown => Err(Error::new(ErrorKind::Unsupported, OP, format!("no driver is called {unknown:?}; the URLs are {}", forms()))),
     }
 }
@@ -70,7 +72,18 @@ async fn redb_backend(path: &str) -> Result<Backend> {
     Err(not_compiled_in("redb", path))
 }
 
-#[cfg(not(feature = "redb"))]
+#[cfg(feature = "redis")]
+async fn redis_backend(url: &str) -> Result<Backend> {
+    jobbers_redis::open(url).await
+}
+
+#[cfg(not(feature = "redis"))]
+async fn redis_backend(_url: &str) -> Result<Backend> {
+    // The URL may hold a password.
+    Err(not_compiled_in("redis", "//HOST"))
+}
+
+#[cfg(not(all(feature = "redb", feature = "redis")))]
 fn not_compiled_in(feature: &str, place: &str) -> Error {
     let context = format!(
         "{feature}:{place} needs the feature {feature:?}, which is not compiled in; in Cargo.toml: jobbers = {{ features = [{feature:?}] }}"
@@ -128,6 +141,13 @@ mod tests {
         for text in ["", "C", "1a", "a b", "é", "Redb"] {
             assert!(!is_scheme(text), "{text}");
         }
+    }
+
+    #[cfg(not(feature = "redis"))]
+    #[tokio::test]
+    async fn a_server_without_its_feature_is_not_shown_with_its_password() {
+        let error = connect("redis://ops:hunter2@localhost").await.unwrap_err();
+        assert!(error.to_string().contains("feature \"redis\"") && !error.to_string().contains("hunter2"), "{error}");
     }
 
     #[cfg(not(feature = "redb"))]
