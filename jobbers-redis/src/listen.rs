@@ -19,11 +19,13 @@ use crate::keys::Keys;
 use crate::link::Link;
 
 /// How long one wait at the server lasts: an idle process sends one command in this time.
-const WAIT: Duration = Duration::from_secs(5);
+const WAIT: Duration = Duration::from_secs(10);
 /// A wait that is over for this long without an answer is one on a connection that is gone.
 const WAIT_OVERDUE: Duration = Duration::from_secs(3);
 /// The pause after a connection that failed.
 const PAUSE: Duration = Duration::from_millis(200);
+/// What a pull has seen counts for so long. What is pushed behind it leaves a token.
+const EMPTY: Duration = Duration::from_millis(500);
 /// Most queues that one wait names.
 const QUEUES_COUNT_MAX: usize = 500;
 
@@ -44,6 +46,27 @@ struct Shared {
     state: Mutex<State>,
     /// Rings when there is something to wait for, or more of it.
     changed: Notify,
+}
+
+/// Queues that a pull has just found empty: whoever listens to them next need not look again.
+#[derive(Debug, Default)]
+pub(crate) struct Emptied(Mutex<BTreeMap<QueueName, Instant>>);
+
+impl Emptied {
+    /// Notes that nothing was left in these queues.
+    pub(crate) fn note<'a>(&self, queues: impl IntoIterator<Item = &'a QueueName>) {
+        let now = Instant::now();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, at| now.duration_since(*at) < EMPTY);
+        known.extend(queues.into_iter().map(|queue| (queue.clone(), now)));
+    }
+
+    /// Whether all of these were empty a moment ago. Says so once.
+    pub(crate) fn all(&self, queues: &[QueueName]) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each is taken out, also behind one that is not known.
+        queues.iter().filter(|queue| known.remove(*queue).is_some_and(|at| at.elapsed() < EMPTY)).count() == queues.len()
+    }
 }
 
 #[derive(Debug, Default)]

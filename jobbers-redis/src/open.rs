@@ -16,7 +16,7 @@ use crate::fault::At;
 use crate::keys::Keys;
 use crate::limiter::RedisLimiter;
 use crate::link::{Link, Patience, Shas};
-use crate::listen::Ears;
+use crate::listen::{Ears, Emptied};
 use crate::queue::RedisQueue;
 use crate::store::Store;
 use crate::take::RedisTake;
@@ -78,7 +78,8 @@ pub async fn parts(url: &str, config: Config) -> Result<BackendParts> {
     let (store, limiter) = again.on(link.clone());
     let blocking = Link::new(&target, Patience::Blocking, shas)?;
     let ears = Arc::new(Ears::new(keys, link, blocking));
-    let queue = RedisQueue { caller: store.caller.clone(), guarantees, ears };
+    let emptied = Arc::new(Emptied::default());
+    let queue = RedisQueue { caller: store.caller.clone(), guarantees, ears, emptied: emptied.clone() };
     Ok(BackendParts {
         name: "redis",
         location: format!("redis://{}?namespace={}", target.location, target.config.namespace),
@@ -87,7 +88,7 @@ pub async fn parts(url: &str, config: Config) -> Result<BackendParts> {
         dispatch: target.config.dispatch,
         paired: true,
         limiter,
-        take: Some(Arc::new(RedisTake(store))),
+        take: Some(Arc::new(RedisTake { store, emptied })),
         clock,
         draw,
         open: Arc::new(again),

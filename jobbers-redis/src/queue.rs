@@ -12,7 +12,7 @@ use redis::Value;
 use crate::answer;
 use crate::call::{Args, Caller, Queues};
 use crate::fault::{self, At};
-use crate::listen::Ears;
+use crate::listen::{Ears, Emptied};
 use crate::pack::{Reader, id_bytes, read_id};
 use crate::script::Script;
 
@@ -22,6 +22,7 @@ pub(crate) struct RedisQueue {
     pub(crate) caller: Caller,
     pub(crate) guarantees: Capabilities,
     pub(crate) ears: Arc<Ears>,
+    pub(crate) emptied: Arc<Emptied>,
 }
 
 #[async_trait]
@@ -79,12 +80,16 @@ impl Queue for RedisQueue {
                 break;
             }
         }
+        if !pulled.more && left.iter().all(|(_, most)| *most > 0) {
+            self.emptied.note(left.iter().map(|(queue, _)| queue));
+        }
         Ok(pulled)
     }
 
     async fn listen(&self, queues: &[QueueName], most: Duration) -> Result<()> {
-        // A token may have been taken by somebody who did not follow it up: what waits is looked at first. What comes after that leaves one.
-        if self.depth(queues).await?.iter().any(|depth| *depth > 0) {
+        // A token may have been taken by somebody who did not follow it up: what waits is looked at first, unless a pull has just done so. What
+        // comes after that leaves one.
+        if !self.emptied.all(queues) && self.depth(queues).await?.iter().any(|depth| *depth > 0) {
             return Ok(());
         }
         self.ears.listen(queues, most).await

@@ -10,6 +10,7 @@ use redis::Value;
 use crate::answer;
 use crate::call::{Args, Queues};
 use crate::fault::{self, At};
+use crate::listen::Emptied;
 use crate::pack::{Stored, pack_task, read_id};
 use crate::queue::read_receipt;
 use crate::script::Script;
@@ -17,13 +18,16 @@ use crate::store::Store;
 
 /// The fast path of a Redis backend.
 #[derive(Debug)]
-pub(crate) struct RedisTake(pub(crate) Arc<Store>);
+pub(crate) struct RedisTake {
+    pub(crate) store: Arc<Store>,
+    pub(crate) emptied: Arc<Emptied>,
+}
 
 #[async_trait]
 impl Take for RedisTake {
     async fn take(&self, take: &TakeRequest) -> Result<Taken> {
         let op = "take jobs";
-        let caller = &self.0.caller;
+        let caller = &self.store.caller;
         let at = caller.link.at(op);
         let TakeRequest { pull, claim, claimable } = take;
         let mut queues: Queues = pull.queues.iter().map(|(queue, _)| queue.clone()).collect();
@@ -38,19 +42,23 @@ impl Take for RedisTake {
             args.number(most);
         }
         let [more, fresh, others, pulled] = answer::tuple(at, caller.run(op, Script::Take, &mut queues, &args).await?)?;
+        let more = answer::number(at, &more)? == 1;
+        if !more {
+            self.emptied.note(pull.queues.iter().map(|(queue, _)| queue));
+        }
         let mut jobs: Vec<(JobId, Stored)> = Vec::new();
         let mut values = answer::list(at, fresh)?.into_iter();
         while let (Some(id), Some(record)) = (values.next(), values.next()) {
             jobs.push((id_of(at, id)?, Stored { record: answer::bytes(at, record)?, ..Stored::default() }));
         }
-        let fresh: Vec<_> = self.0.completed(op, jobs).await?.into_iter().map(|(id, record)| (id, claimed(record, claim))).collect();
+        let fresh: Vec<_> = self.store.completed(op, jobs).await?.into_iter().map(|(id, record)| (id, claimed(record, claim))).collect();
         let (mut numbers, mut jobs) = (Vec::new(), Vec::new());
         let mut values = answer::list(at, others)?.into_iter();
         while let (Some(number), Some(id)) = (values.next(), values.next()) {
             numbers.push(answer::number(at, &number)? as usize);
             jobs.push((id_of(at, id)?, answer::stored(at, &mut values)?));
         }
-        let mut others = numbers.into_iter().zip(self.0.completed(op, jobs).await?).peekable();
+        let mut others = numbers.into_iter().zip(self.store.completed(op, jobs).await?).peekable();
         let mut all = Vec::new();
         for job in fresh {
             while let Some((_, other)) = others.next_if(|(number, _)| *number == all.len()) {
@@ -60,7 +68,7 @@ impl Take for RedisTake {
         }
         all.extend(others.map(|(_, other)| other));
         let pulled = answer::list(at, pulled)?.into_iter().map(|receipt| read_receipt(at, receipt)).collect::<Result<_>>()?;
-        Ok(Taken { claimed: all, pulled, more: answer::number(at, &more)? == 1, partial: false })
+        Ok(Taken { claimed: all, pulled, more, partial: false })
     }
 }
 
