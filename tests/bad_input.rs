@@ -1,6 +1,8 @@
 //! Bad input, as the facade's users give it: a clear error that says what was tried, on what, and what to do; and nothing is lost.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(feature = "redis")]
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +71,32 @@ async fn an_unknown_scheme_is_refused_with_those_that_exist() {
         says(&error, if url.contains('@') { ErrorKind::Unsupported } else { ErrorKind::Invalid }, &[word, "memory:"]);
         assert!(!error.to_string().contains("pass@"));
     }
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_server_that_is_not_there_or_does_not_know_us_is_named_and_the_password_is_not_shown() {
+    let error = refused(jobbers::connect("redis://ops:hunter2@127.0.0.1:1").await);
+    says(&error, ErrorKind::Unavailable, &["redis at 127.0.0.1:1", "is it running?"]);
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+    // A server that refuses whatever it is told, as one with another password does.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut buffer = [0; 4096];
+        while let Ok(bytes @ 1..) = client.read(&mut buffer) {
+            // Each command starts with a star, and nothing else of these does.
+            for _ in buffer[..bytes].iter().filter(|byte| **byte == b'*') {
+                client.write_all(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n").unwrap();
+            }
+        }
+    });
+    let error = refused(jobbers::connect(&format!("redis://ops:hunter2@{address}")).await);
+    says(&error, ErrorKind::Invalid, &["open a redis backend", &address.to_string(), "check name, password"]);
+    assert!(!format!("{error} {error:?}").contains("hunter2"));
+    let error = refused(jobbers::connect("redis://localhost/?evictoin=accepted").await);
+    says(&error, ErrorKind::Invalid, &["evictoin"]);
 }
 
 #[tokio::test]

@@ -43,6 +43,12 @@ async fn comes_back(stage: &Stage) {
     }
 }
 
+/// Whether a connection waits for a token.
+async fn waits_at_the_server(operator: &mut redis::aio::MultiplexedConnection) -> bool {
+    let clients: String = redis::cmd("CLIENT").arg("LIST").query_async(operator).await.expect("the server takes it");
+    clients.contains(" cmd=blpop ")
+}
+
 fn commit_of(stage: &Stage, record: Record) -> Commit {
     let id = stage.id();
     Commit { run: id.run, nonce: stage.nonce(), ops: vec![insert(id, record)] }
@@ -90,6 +96,10 @@ async fn a_killed_client_comes_back_and_so_do_its_listeners() {
     let mut operator = operator(&server).await;
     let (ear, queue) = (stage.clone(), jobbers_conformance::kit::queue("mail"));
     let listening = tokio::spawn(async move { ear.queue().listen(&[queue], Duration::from_secs(600)).await });
+    let end = Instant::now() + Duration::from_secs(20);
+    while !waits_at_the_server(&mut operator).await {
+        assert!(Instant::now() < end, "the listener never waits");
+    }
     tell(&mut operator, "CLIENT KILL TYPE normal SKIPME yes").await;
     comes_back(&stage).await;
     stage.submit(JobState::Ready).await.unwrap();

@@ -62,6 +62,19 @@ async fn a_server_that_is_not_there_is_unavailable_and_named() {
 }
 
 #[tokio::test]
+async fn a_wrong_password_is_refused_and_not_shown() {
+    let server = Process::start("open-password");
+    tell(&server, &["CONFIG", "SET", "requirepass", "right"]).await;
+    for url in [server.url(), server.url().replace("://", "://:hunter2@"), server.url().replace("://", "://ops:hunter2@")] {
+        let error = refused(&url).await;
+        let text = format!("{error} {error:?}");
+        assert_eq!((error.kind(), error.outcome_unknown()), (ErrorKind::Invalid, false), "{text}");
+        assert!(text.contains(&server.address()) && text.contains("check name, password") && !text.contains("hunter2"), "{text}");
+    }
+    jobbers_redis::open(&server.url().replace("://", "://:right@")).await.unwrap();
+}
+
+#[tokio::test]
 async fn another_kind_of_server_is_refused_by_name_and_version() {
     for (info, words) in [
         ("redis_version:6.2.14\r\nrole:master\r\n", ["Redis", "6.2.14"]),

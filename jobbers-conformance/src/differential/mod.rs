@@ -135,7 +135,7 @@ pub fn run(one: &Way, other: &Way) {
 /// # Panics
 /// If a backend can not be opened.
 pub fn play(one: &Way, other: &Way, amount: &Amount) -> Result<(), Box<Difference>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
         for seed in &amount.seeds {
             if let Err(found) = history(one, other, *seed, amount.steps, WHOLE_EVERY_STEPS).await {
