@@ -85,7 +85,7 @@ pub fn record(state: JobState) -> Record {
     match state {
         JobState::Waiting => head.remaining = 1,
         JobState::Scheduled => head.wake_at = Some(at(10)),
-        JobState::Parked => head.parked_on = Some(key("customer", "42")),
+        JobState::Parked => head.parked_on = Some(Box::new(key("customer", "42"))),
         JobState::Running => (head.attempt, head.started_at, head.wake_at) = (1, Some(at(0)), Some(at(15))),
         JobState::Ready => (),
         JobState::Succeeded | JobState::Dead | JobState::Cancelled | JobState::Skipped => head.ended_at = Some(at(0)),
@@ -195,7 +195,7 @@ pub fn release_with(child: &Job, edges: u32, outcome: Option<Ending>, wake_at: O
 /// If it is a conflict.
 pub fn applied(verdict: Verdict) -> Outcome<Answer> {
     match verdict {
-        Verdict::Applied { ready, asked, claimed } => Ok(Answer { ready, asked, claimed }),
+        Verdict::Applied { ready, asked, claimed } => Ok(Answer { ready, asked: asked.map(|stop| *stop), claimed }),
         Verdict::Conflict { id, current } => Err(Broken::failed(format_args!("the commit was refused at {id}, where {current:?} stands"))),
     }
 }

@@ -75,7 +75,7 @@ impl World {
                 head.attempt += 1;
             }
             JobState::Scheduled => head.wake_at = Some(self.time()),
-            JobState::Parked => (head.parked_on, head.wake_at) = (Some(key("customer", "7")), Some(self.time())),
+            JobState::Parked => (head.parked_on, head.wake_at) = (Some(Box::new(key("customer", "7"))), Some(self.time())),
             JobState::Ready | JobState::Waiting if self.chance(40) => head.wake_at = Some(self.time()),
             JobState::Ready | JobState::Waiting => (),
             JobState::Succeeded | JobState::Dead | JobState::Cancelled | JobState::Skipped => head.ended_at = Some(self.time()),
@@ -153,7 +153,7 @@ impl World {
         }
         match self.rng.u32(0..12) {
             0 => new.head.asked = None,
-            1 => new.head.asked = Some(stop()),
+            1 => new.head.asked = Some(Box::new(stop())),
             2 => new.head.version += 1,
             // A driver keeps the counters as stored, whatever is written here.
             3 => (new.head.remaining, new.head.failed) = (7, 7),

@@ -183,7 +183,7 @@ async fn a_record_comes_back_as_it_was_written(stage: Stage) -> Outcome {
     let head = &mut full.head;
     (head.priority, head.attempt, head.owner, head.started_at) =
         (jobbers_core::record::Priority::Low, 7, Some(stage.worker()), Some(at(1)));
-    (head.asked, head.parked_on, head.wake_at, head.ended_at) = (Some(kit::stop()), Some(kit::key("a", "")), Some(at(99)), Some(at(5)));
+    (head.asked, head.parked_on, head.wake_at, head.ended_at) = (Some(Box::new(kit::stop())), Some(Box::new(kit::key("a", ""))), Some(at(99)), Some(at(5)));
     head.limits = (0..8).map(|n| kit::key("customer", &format!("é {n}"))).collect();
     (head.remaining, head.succeeded, head.failed, head.skipped) = (1, 2, 3, u32::MAX);
     head.ready_when = jobbers_core::record::ReadyWhen::Failed(9);

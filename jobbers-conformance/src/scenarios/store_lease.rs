@@ -73,7 +73,7 @@ async fn a_mark_leaves_the_attempt_as_it_is(stage: Stage) -> Outcome {
     let job = stage.running().await?;
     stage.apply(vec![ask(&job)]).await?;
     let mut due = job.record.clone();
-    due.head.asked = Some(stop());
+    due.head.asked = Some(Box::new(stop()));
     ensure_eq!(stage.load(job.id).await?, due, "the record after the mark");
     Ok(())
 }

@@ -74,7 +74,7 @@ async fn a_change_that_has_not_seen_the_mark_is_refused(stage: Stage) -> Outcome
         let job = stage.running().await?;
         stage.apply(vec![ask(&job)]).await?;
         let (_, current) = stage.refuse(vec![turn(&job, state)]).await?;
-        ensure_eq!(current.and_then(|head| head.asked), Some(kit::stop()), "the mark in the verdict");
+        ensure_eq!(current.and_then(|head| head.asked), Some(Box::new(kit::stop())), "the mark in the verdict");
         let seen = stage.reload(&job).await?;
         stage.apply(vec![turn(&seen, state)]).await?;
     }

@@ -5,8 +5,6 @@ use std::pin::Pin;
 
 use ::bytes::Bytes;
 use serde::Serialize;
-use smallvec::SmallVec;
-
 use super::content::Content;
 use super::options::{Options, Times};
 use super::{Client, RunHandle, Settled, trace};
@@ -189,7 +187,7 @@ impl<R> MapJoin<R> {
                 digest: content.digest(&parameters),
                 parameters: parameters.clone(),
                 edges: vec![edge],
-                map: Some(plan),
+                map: Some(Box::new(plan)),
                 ..Spec::default()
             },
         );
@@ -252,7 +250,7 @@ impl Step<'_> {
             version: def.version,
             queue: self.names.1,
             priority: def.priority,
-            limits: SmallVec::new(),
+            limits: Vec::new(),
             run_at: None,
             remaining,
             ready_when: ReadyWhen::AllEnded,

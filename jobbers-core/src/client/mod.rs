@@ -91,7 +91,6 @@ pub use view::{AttemptView, JobView, Jobs, ProgressView, StopView};
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 use tokio::time::Instant;
 
@@ -100,7 +99,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Ids, JobId, QueueName, RunId, SmallText, TaskName};
 use crate::machine::{Job, Moment};
 use crate::record::Record;
-use crate::telemetry::{SUBMITTED, names};
+use crate::telemetry::{SUBMITTED, with_names};
 
 /// How long a client tries to reach its store before it gives up, unless [`Client::patience`] says otherwise: a server that restarts is
 /// back by then.
@@ -230,8 +229,7 @@ impl Client {
 
     /// Counts a submit: `new`, `same`, `conflict` or `failed`.
     fn count_submit(&self, task: &TaskName, queue: &QueueName, outcome: &'static str) {
-        let [queue, task] = names(queue, task);
-        self.shared.submitted.add(1, &[queue, task, KeyValue::new("outcome", outcome)]);
+        with_names(queue, task, ("outcome", outcome), |attributes| self.shared.submitted.add(1, attributes));
     }
 
     fn patience_from_now(&self) -> Patience {

@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use ::bytes::Bytes;
 use serde::Serialize;
-use smallvec::SmallVec;
-
 use super::committer::Pending;
 use super::content::Content;
 use super::options::{Options, Times, When};
@@ -229,7 +227,7 @@ impl<O> Submit<O> {
             version: content.version,
             queue: content.queue.clone(),
             priority: self.options.priority.unwrap_or(def.priority),
-            limits: SmallVec::new(),
+            limits: Vec::new(),
             run_at,
             remaining: 0,
             ready_when: ReadyWhen::AllEnded,

@@ -20,7 +20,7 @@ pub enum Applied {
         /// leaves it Ready is among them: it is pushed again.
         ready: Vec<Delivery>,
         /// The mark that a Beat found.
-        asked: Option<Stop>,
+        asked: Option<Box<Stop>>,
         /// Jobs that a Release claimed, as they are stored now.
         claimed: Vec<(JobId, Record)>,
         /// Releases whose target is missing: to be counted in a metric.
@@ -110,7 +110,7 @@ fn refused<T>(stored: Option<Record>) -> Result<T, Refusal> {
 struct Decided {
     writes: Vec<Write>,
     ready: Vec<Delivery>,
-    asked: Option<Stop>,
+    asked: Option<Box<Stop>>,
     claimed: Vec<(JobId, Record)>,
     missing: usize,
 }
@@ -132,7 +132,7 @@ impl Decided {
             Op::AskToStop { id, expect, stop } => {
                 let mut record = running(stored, *expect)?;
                 let before = record.head.clone();
-                record.head.asked = Some(stop.clone());
+                record.head.asked = Some(Box::new(stop.clone()));
                 self.writes.push(Write { id: *id, before: Some(before), record, changed: Parts::NONE });
                 Ok(())
             }

@@ -170,7 +170,7 @@ pub enum Verdict {
         /// Jobs that turned Ready and that the caller pushes; empty with [`Dispatch::Own`](super::Dispatch::Own).
         ready: Vec<Delivery>,
         /// The mark that a Beat found.
-        asked: Option<Stop>,
+        asked: Option<Box<Stop>>,
         /// Jobs that a Release claimed, as stored.
         claimed: Vec<(JobId, Record)>,
     },

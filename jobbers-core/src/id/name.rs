@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, LazyLock};
+
+use smol_str::SmolStr;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -14,11 +15,12 @@ fn is_name(text: &str, most: usize, underscore: bool) -> bool {
         })
 }
 
+// Short texts lie inline: the names of a busy queue are cloned by every thread for every job, and a shared count would be fought over.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal, $valid:expr, $rule:literal) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// Checks a name and makes it.
@@ -28,7 +30,7 @@ macro_rules! name {
             pub fn new(text: &str) -> Result<$name> {
                 let valid: fn(&str) -> bool = $valid;
                 if valid(text) {
-                    return Ok($name(text.into()));
+                    return Ok($name(SmolStr::new(text)));
                 }
                 let shown: String = text.chars().take(100).collect();
                 Err(Error::new(ErrorKind::Invalid, concat!("name a ", $what), format!("{shown:?} is not allowed; {}", $rule)))
@@ -48,7 +50,7 @@ macro_rules! name {
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:?}", &*self.0)
+                write!(f, "{:?}", self.as_str())
             }
         }
 
@@ -57,13 +59,6 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<$name> {
                 $name::new(text)
-            }
-        }
-
-        impl From<&$name> for Arc<str> {
-            /// The name as shared text: nothing is copied.
-            fn from(name: &$name) -> Arc<str> {
-                name.0.clone()
             }
         }
 
@@ -100,20 +95,18 @@ name! {
     LimitName, "limit", |text| (1..=180).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()), "printable ASCII without blanks, 1 to 180 bytes"
 }
 
-// Defaults exist for the decoder, which fills a head field by field: they are made once.
+// Defaults exist for the decoder, which fills a head field by field.
 impl Default for QueueName {
     /// The queue `default`.
     fn default() -> QueueName {
-        static DEFAULT: LazyLock<QueueName> = LazyLock::new(|| QueueName("default".into()));
-        DEFAULT.clone()
+        QueueName(SmolStr::new_static("default"))
     }
 }
 
 impl Default for TaskName {
     /// The task `unnamed`, which no worker can register.
     fn default() -> TaskName {
-        static DEFAULT: LazyLock<TaskName> = LazyLock::new(|| TaskName("unnamed".into()));
-        DEFAULT.clone()
+        TaskName(SmolStr::new_static("unnamed"))
     }
 }
 
@@ -127,12 +120,12 @@ pub const SMALL_TEXT_BYTES_MAX: usize = 200;
 /// assert_eq!(SmallText::new(&"é".repeat(300)).as_str().len(), 200);
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct SmallText(Arc<str>);
+pub struct SmallText(SmolStr);
 
 impl SmallText {
     /// Makes a text, cut to the bound.
     pub fn new(text: &str) -> SmallText {
-        SmallText(text[..text.cut_at(SMALL_TEXT_BYTES_MAX)].into())
+        SmallText(SmolStr::new(&text[..text.cut_at(SMALL_TEXT_BYTES_MAX)]))
     }
 
     /// The text.
@@ -163,7 +156,7 @@ impl fmt::Display for SmallText {
 
 impl fmt::Debug for SmallText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
+        write!(f, "{:?}", self.as_str())
     }
 }
 

@@ -104,7 +104,7 @@ impl<'a> Change<'a> {
 
     pub(super) fn parked(mut self, key: &crate::record::LimitKey, at: Timestamp) -> Self {
         self = self.rest(JobState::Parked, Some(at));
-        self.head.parked_on = Some(key.clone());
+        self.head.parked_on = Some(Box::new(key.clone()));
         self
     }
 

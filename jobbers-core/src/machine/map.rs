@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
-
 use super::change::Change;
 use super::end::put_off;
 use super::{Job, Moment, Submission, insert};
@@ -39,7 +37,7 @@ pub fn map_chunk(job: &Job, items: &[Bytes], pause: Duration, m: &Moment) -> Com
     }
     if !items.is_empty() {
         (change.trail.failures, change.trail.losses) = (0, 0);
-        let map = Some(MapPlan { cursor: plan.cursor + items.len() as u64, ..plan.clone() });
+        let map = Some(Box::new(MapPlan { cursor: plan.cursor + items.len() as u64, ..(**plan).clone() }));
         change = change.replace_spec(Spec { map, ..job.spec.clone() });
     }
     let change = put_off(change, m.now + pause, "it paused between chunks");
@@ -72,7 +70,7 @@ fn item(job: &Job, plan: &MapPlan, place: u64, parameters: &Bytes) -> Submission
         version: template.version,
         queue: template.queue.clone(),
         priority: template.priority,
-        limits: SmallVec::new(),
+        limits: Vec::new(),
         run_at: None,
         remaining: 0,
         ready_when: ReadyWhen::AllEnded,

@@ -1,8 +1,6 @@
 //! Event: somebody submits a job.
 
 use bytes::Bytes;
-use smallvec::SmallVec;
-
 use super::Moment;
 use super::step::own_steps;
 use super::timer::{earlier, gives_up_at, push_again_at};
@@ -25,7 +23,7 @@ pub struct Submission {
     /// Its level there.
     pub priority: Priority,
     /// Keys made from the parameters.
-    pub limits: SmallVec<[LimitKey; 2]>,
+    pub limits: Vec<LimitKey>,
     /// Not before this time.
     pub run_at: Option<Timestamp>,
     /// Parents that have not ended: with one or more the job waits.

@@ -1,6 +1,6 @@
 //! Indexes over records, kept by every write: what is due, who owns what, what is in which state, which runs have ended.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::driver::{Count, Due};
 use crate::id::{JobId, QueueName, RunId, WorkerId};
@@ -17,16 +17,18 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Takes a record's old head out and puts its new one in; `None`: it is not there.
-    pub(super) fn moved(&mut self, id: JobId, before: Option<&Head>, after: Option<&Head>) {
+    /// Takes a record's old head out and puts its new one in; `None`: it is not there. Answers whether step 0 of its run has to be
+    /// [looked at](EndedRuns::look) again.
+    #[must_use]
+    pub(super) fn moved(&mut self, id: JobId, before: Option<&Head>, after: Option<&Head>) -> bool {
         self.due.moved(id, before.and_then(timer), after.and_then(timer));
         self.lists.moved(id, before, after);
-        self.ended.moved(id, before, after);
         let (was, is) = (before.and_then(runs_at), after.and_then(runs_at));
         if was != is {
             was.map(|owner| self.owned.remove(&(owner, id)));
             is.map(|owner| self.owned.insert((owner, id)));
         }
+        self.ended.moved(id, before, after)
     }
 
     /// Running jobs of one worker.
@@ -62,7 +64,8 @@ impl DueIndex {
             return;
         }
         if let Some(wake_at) = before {
-            match self.hidden_until.remove(&id) {
+            let hidden = if self.hidden_until.is_empty() { None } else { self.hidden_until.remove(&id) };
+            match hidden {
                 Some((until, _)) => self.hidden.remove(&(until, id)),
                 None => self.visible.remove(&(wake_at, id)),
             };
@@ -108,6 +111,10 @@ impl Lists {
         if let Some(was) = before {
             let lists = self.0.get_mut(&was.queue).expect("a stored job's queue has its lists");
             lists[was.state.index() as usize].remove(&rank(id, was));
+            if let Some(is) = after.filter(|is| is.queue == was.queue) {
+                lists[is.state.index() as usize].insert(rank(id, is));
+                return;
+            }
         }
         if let Some(is) = after {
             if !self.0.contains_key(&is.queue) {
@@ -159,66 +166,83 @@ pub(super) fn rank(id: JobId, head: &Head) -> Rank {
 /// Runs without an unended record, by the end of their step 0.
 #[derive(Debug, Default)]
 pub(super) struct EndedRuns {
-    /// Of runs that have some.
-    unended: HashMap<RunId, u64>,
-    /// How step 0 of each run ended, if it is there and has ended.
-    ends: HashMap<RunId, (QueueName, JobState, Timestamp)>,
-    prunable: BTreeMap<(QueueName, JobState), BTreeSet<(Timestamp, RunId)>>,
+    /// Unended records of steps other than 0, of runs that have some: most runs are one job.
+    others: HashMap<RunId, u64>,
+    prunable: HashMap<QueueName, [BTreeSet<(Timestamp, RunId)>; JobState::ALL.len()]>,
 }
 
 impl EndedRuns {
-    pub(super) fn unended(&self, run: RunId) -> u64 {
-        self.unended.get(&run).copied().unwrap_or(0)
+    /// How many records of a run have not ended; `step_0` is what is stored of that one.
+    pub(super) fn unended(&self, run: RunId, step_0: Option<&Head>) -> u64 {
+        self.others(run) + u64::from(is_unended(step_0))
     }
 
-    fn moved(&mut self, id: JobId, before: Option<&Head>, after: Option<&Head>) {
-        let (was, is) = (before.is_some_and(|head| !head.state.is_end()), after.is_some_and(|head| !head.state.is_end()));
-        let end = |head: Option<&Head>| head.filter(|head| head.state.is_end() && id.step == 0).map(end_of);
-        let (was_end, is_end) = (end(before), end(after));
-        if was == is && was_end == is_end {
-            return;
-        }
-        self.withdraw(id.run);
-        match (was, is) {
-            (false, true) => *self.unended.entry(id.run).or_default() += 1,
-            (true, false) => self.one_less(id.run),
-            _ => {}
-        }
-        if let Some(end) = is_end {
-            self.ends.insert(id.run, end);
-        } else if was_end.is_some() {
-            self.ends.remove(&id.run);
-        }
-        self.offer(id.run);
+    fn others(&self, run: RunId) -> u64 {
+        if self.others.is_empty() { 0 } else { self.others.get(&run).copied().unwrap_or(0) }
     }
 
-    fn one_less(&mut self, run: RunId) {
-        let left = self.unended.get_mut(&run).expect("an unended record was counted");
-        *left -= 1;
-        if *left == 0 {
-            self.unended.remove(&run);
+    /// Answers whether step 0 has to be [looked at](EndedRuns::look) again, since its run's other steps have all ended, or no longer have.
+    fn moved(&mut self, id: JobId, before: Option<&Head>, after: Option<&Head>) -> bool {
+        if id.step == 0 {
+            if self.others(id.run) == 0 {
+                self.offer(id.run, before, after);
+            }
+            return false;
         }
-    }
-
-    fn withdraw(&mut self, run: RunId) {
-        let Some((queue, state, at)) = self.ends.get(&run) else { return };
-        if let Some(runs) = self.prunable.get_mut(&(queue.clone(), *state)) {
-            runs.remove(&(*at, run));
+        match (is_unended(before), is_unended(after)) {
+            (false, true) => {
+                let count = self.others.entry(id.run).or_default();
+                *count += 1;
+                *count == 1
+            }
+            (true, false) => {
+                let count = self.others.get_mut(&id.run).expect("an unended record was counted");
+                *count -= 1;
+                let last = *count == 0;
+                if last {
+                    self.others.remove(&id.run);
+                }
+                last
+            }
+            _ => false,
         }
     }
 
-    fn offer(&mut self, run: RunId) {
-        let Some((queue, state, at)) = self.ends.get(&run).filter(|_| !self.unended.contains_key(&run)) else { return };
-        self.prunable.entry((queue.clone(), *state)).or_default().insert((*at, run));
+    /// Looks at what is stored of step 0 of a run.
+    pub(super) fn look(&mut self, run: RunId, step_0: Option<&Head>) {
+        match self.others(run) {
+            0 => self.offer(run, None, step_0),
+            _ => self.offer(run, step_0, None),
+        }
+    }
+
+    fn offer(&mut self, run: RunId, before: Option<&Head>, after: Option<&Head>) {
+        if let Some((was, runs)) = end(before).and_then(|was| Some((was, self.prunable.get_mut(&was.queue)?))) {
+            runs[was.state.index() as usize].remove(&(ended_at(was), run));
+        }
+        let Some(is) = end(after) else { return };
+        if !self.prunable.contains_key(&is.queue) {
+            self.prunable.insert(is.queue.clone(), Default::default());
+        }
+        let runs = self.prunable.get_mut(&is.queue).expect("inserted above");
+        runs[is.state.index() as usize].insert((ended_at(is), run));
     }
 
     /// The run of this queue and state that ended first, if it ended before `before`.
     pub(super) fn first(&self, queue: &QueueName, state: JobState, before: Timestamp) -> Option<RunId> {
-        let (at, run) = self.prunable.get(&(queue.clone(), state))?.first()?;
+        let (at, run) = self.prunable.get(queue)?[state.index() as usize].first()?;
         (*at < before).then_some(*run)
     }
 }
 
-fn end_of(head: &Head) -> (QueueName, JobState, Timestamp) {
-    (head.queue.clone(), head.state, head.ended_at.unwrap_or(head.created_at))
+fn is_unended(head: Option<&Head>) -> bool {
+    head.is_some_and(|head| !head.state.is_end())
+}
+
+fn end(head: Option<&Head>) -> Option<&Head> {
+    head.filter(|head| head.state.is_end())
+}
+
+fn ended_at(head: &Head) -> Timestamp {
+    head.ended_at.unwrap_or(head.created_at)
 }

@@ -57,7 +57,7 @@ impl StateStore for MemoryStore {
 
     async fn unended(&self, runs: &[RunId]) -> Result<Vec<u64>> {
         let state = self.0.lock();
-        Ok(runs.iter().map(|run| state.tables.index.ended.unended(*run)).collect())
+        Ok(runs.iter().map(|run| state.tables.unended(*run)).collect())
     }
 
     async fn counts(&self) -> Result<Vec<Count>> {

@@ -11,7 +11,7 @@ use crate::driver::{
     apply,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{JobId, QueueName, SmallText};
+use crate::id::{JobId, QueueName, RunId, SmallText};
 use crate::record::{JobState, Record};
 use crate::telemetry;
 use crate::time::Timestamp;
@@ -35,21 +35,36 @@ impl Tables {
 
     /// Puts a record where another one, or none, stands.
     pub(super) fn put(&mut self, id: JobId, record: Record) {
-        match self.records.entry(id) {
+        let look = match self.records.entry(id) {
             Entry::Occupied(mut found) => {
-                self.index.moved(id, Some(&found.get().head), Some(&record.head));
+                let look = self.index.moved(id, Some(&found.get().head), Some(&record.head));
                 **found.get_mut() = record;
+                look
             }
             Entry::Vacant(place) => {
-                self.index.moved(id, None, Some(&record.head));
+                let look = self.index.moved(id, None, Some(&record.head));
                 place.insert(Box::new(record));
+                look
             }
+        };
+        self.look_if(look, id.run);
+    }
+
+    fn look_if(&mut self, look: bool, run: RunId) {
+        if look {
+            self.index.ended.look(run, self.records.get(&JobId::new(run, 0)).map(|record| &record.head));
         }
+    }
+
+    /// How many records of a run have not ended.
+    pub(super) fn unended(&self, run: RunId) -> u64 {
+        self.index.ended.unended(run, self.get(JobId::new(run, 0)).map(|record| &record.head))
     }
 
     fn remove(&mut self, id: JobId) {
         if let Some(found) = self.records.remove(&id) {
-            self.index.moved(id, Some(&found.head), None);
+            let look = self.index.moved(id, Some(&found.head), None);
+            self.look_if(look, id.run);
         }
     }
 

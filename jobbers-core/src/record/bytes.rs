@@ -7,8 +7,6 @@ use std::time::Duration;
 use ::bytes::Bytes;
 use minicbor::{Decoder, Encoder};
 use sha2::{Digest, Sha256};
-use smallvec::SmallVec;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{JobId, LimitName, QueueName, RunId, SmallText, TaskName, WorkerId};
 use crate::time::Timestamp;
@@ -272,25 +270,22 @@ fn write_list<T: Field>(list: &[T], to: &mut Encoder<Vec<u8>>) {
     list.iter().for_each(|item| item.write(to));
 }
 
+impl<T: Field> Field for Box<T> {
+    fn write(&self, to: &mut Encoder<Vec<u8>>) {
+        (**self).write(to);
+    }
+
+    fn read(from: &mut Decoder<'_>) -> Result<Box<T>, minicbor::decode::Error> {
+        T::read(from).map(Box::new)
+    }
+}
+
 impl<T: Field> Field for Vec<T> {
     fn write(&self, to: &mut Encoder<Vec<u8>>) {
         write_list(self, to);
     }
 
     fn read(from: &mut Decoder<'_>) -> Result<Vec<T>, minicbor::decode::Error> {
-        read_list(from)
-    }
-}
-
-impl<T: Field, const N: usize> Field for SmallVec<[T; N]>
-where
-    [T; N]: smallvec::Array<Item = T>,
-{
-    fn write(&self, to: &mut Encoder<Vec<u8>>) {
-        write_list(self, to);
-    }
-
-    fn read(from: &mut Decoder<'_>) -> Result<SmallVec<[T; N]>, minicbor::decode::Error> {
         read_list(from)
     }
 }

@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use super::bytes::Versioned;
 use super::{JobState, Unknown, coded, tagged};
 use crate::id::{LimitName, QueueName, SmallText, TaskName, WorkerId};
 use crate::record::{Field, written};
 use crate::time::Timestamp;
 
-/// All that a driver may look at.
+/// All that a driver may look at. What is rare lies in a box: heads are copied for every job.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Head {
     /// The fencing token of the attempt.
@@ -34,11 +32,11 @@ pub struct Head {
     /// Since when the attempt runs.
     pub started_at: Option<Timestamp>,
     /// Somebody asked the running attempt to stop: who, why.
-    pub asked: Option<Stop>,
+    pub asked: Option<Box<Stop>>,
     /// Keys made from the parameters at submit, at most [`LIMITS_COUNT_MAX`](super::LIMITS_COUNT_MAX).
-    pub limits: SmallVec<[LimitKey; 2]>,
+    pub limits: Vec<LimitKey>,
     /// The key that a parked job is held on.
-    pub parked_on: Option<LimitKey>,
+    pub parked_on: Option<Box<LimitKey>>,
     /// Parents that have not ended.
     pub remaining: u32,
     /// Parents that succeeded.

@@ -44,7 +44,7 @@ pub struct Spec {
     /// The trace context of the submit: name and value.
     pub trace: Vec<TracePair>,
     /// For a map: what it spreads, and how far it is.
-    pub map: Option<MapPlan>,
+    pub map: Option<Box<MapPlan>>,
     /// Fields of a newer version.
     pub unknown: Unknown,
 }

@@ -6,10 +6,12 @@
 
 mod queues;
 
-use std::sync::{Arc, OnceLock};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter, ObservableGauge, UpDownCounter};
-use opentelemetry::{KeyValue, StringValue, global};
+use opentelemetry::{KeyValue, global};
 
 pub(crate) use self::queues::Queues;
 use crate::id::{QueueName, TaskName};
@@ -168,13 +170,25 @@ pub fn releases_missing(driver: &'static str, missing: usize) {
     }
 }
 
-fn shared(text: Arc<str>) -> StringValue {
-    StringValue::from(text)
+thread_local! {
+    static NAMES: RefCell<HashMap<Names, [KeyValue; 3]>> = RefCell::default();
 }
 
-/// The attributes `queue` and `task`: their texts are shared, not copied.
-pub(crate) fn names(queue: &QueueName, task: &TaskName) -> [KeyValue; 2] {
-    [KeyValue::new("queue", shared(queue.into())), KeyValue::new("task", shared(task.into()))]
+/// What a set of attributes is made of.
+type Names = (QueueName, TaskName, &'static str, &'static str);
+
+/// Sets that a thread keeps: a process of more queues and tasks makes some anew.
+const NAMES_COUNT_MAX: usize = 1_000;
+
+/// Gives the attributes `queue`, `task` and one more, in that order. Each thread makes a set once: every job needs some.
+pub(crate) fn with_names(queue: &QueueName, task: &TaskName, (key, value): (&'static str, &'static str), with: impl FnOnce(&[KeyValue; 3])) {
+    let made = || [("queue", queue.as_str()), ("task", task.as_str()), (key, value)].map(|(key, value)| KeyValue::new(key, value.to_owned()));
+    NAMES.with_borrow_mut(|sets| {
+        if sets.len() >= NAMES_COUNT_MAX {
+            sets.clear();
+        }
+        with(sets.entry((queue.clone(), task.clone(), key, value)).or_insert_with(made));
+    });
 }
 
 fn meter() -> Meter {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::AsyncInstrument;
 
-use super::{QUEUE_DEPTH, QUEUE_OLDEST_AGE, shared};
+use super::{QUEUE_DEPTH, QUEUE_OLDEST_AGE};
 use crate::id::QueueName;
 use crate::record::JobState;
 
@@ -78,14 +78,14 @@ fn make_gauges() {
         COLLECTED.store(true, Ordering::Relaxed);
         each(|seen| {
             for ((queue, state), jobs) in &seen.jobs {
-                gauge.observe(*jobs, &[KeyValue::new("queue", shared(queue.into())), KeyValue::new("state", state.as_str())]);
+                gauge.observe(*jobs, &[KeyValue::new("queue", queue.as_str().to_owned()), KeyValue::new("state", state.as_str())]);
             }
         });
     });
     QUEUE_OLDEST_AGE.gauge_of_seconds(|gauge: &dyn AsyncInstrument<f64>| {
         each(|seen| {
             for (queue, age) in &seen.oldest {
-                gauge.observe(age.as_secs_f64(), &[KeyValue::new("queue", shared(queue.into()))]);
+                gauge.observe(age.as_secs_f64(), &[KeyValue::new("queue", queue.as_str().to_owned())]);
             }
         });
     });

@@ -82,7 +82,7 @@ impl Engine {
             // It was claimed for a task that another build of this worker knew.
             None => Ending::End(End::HandedBack),
             Some(registration) => {
-                let ctx = Ctx::new(&self.backend, self.id, job, claimed, &self.claims, &self.stopping, &self.states);
+                let ctx = Ctx::new(self, job, claimed);
                 self.drive(job, claimed, &registration, Call { ctx, slot: slot.clone() }).await
             }
         };

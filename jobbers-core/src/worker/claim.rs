@@ -22,7 +22,7 @@ pub(super) const SPAN_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Told {
     /// Somebody asked it to stop: it has that grace.
-    Asked(Stop),
+    Asked(Box<Stop>),
     /// Its worker stops and its grace is over: the job goes back to its queue.
     HandBack,
     /// Its worker stops and its grace is over: the attempt counts as failed.
@@ -111,7 +111,7 @@ pub(super) struct State {
     /// It has been silent for longer than it may.
     pub(super) stalled: bool,
     /// The mark that stands in the store.
-    pub(super) asked: Option<Stop>,
+    pub(super) asked: Option<Box<Stop>>,
     /// What the attempt was told.
     told: Option<Told>,
     /// Its end is on the way: a refused beat means nothing now.

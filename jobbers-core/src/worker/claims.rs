@@ -1,36 +1,34 @@
 //! All claims of a worker, shared by its attempts and its lease loop.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use slab::Slab;
 use tokio::sync::Notify;
 
 use super::claim::Claimed;
-use crate::id::JobId;
-use crate::record::Revision;
 
 /// The claims that a worker holds.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    // By id and revision: an attempt that was lost and its successor may both run here.
-    held: Mutex<HashMap<(JobId, Revision), Arc<Claimed>>>,
+    // Two of one job may be there: an attempt that was lost and its successor may both run here.
+    held: Mutex<Slab<Arc<Claimed>>>,
     news: Notify,
 }
 
 impl Claims {
     /// Adds a claim; it is held until the guard is dropped.
     pub(super) fn hold(self: &Arc<Claims>, claimed: Arc<Claimed>) -> Hold {
-        self.lock().insert((claimed.id, claimed.revision), claimed.clone());
+        let place = self.lock().insert(claimed.clone());
         if claimed.heartbeat_every.is_some() {
             // The loop sleeps until the next sign of life is due, and does not know of this one.
             self.ring();
         }
-        Hold { claims: self.clone(), claimed }
+        Hold { claims: self.clone(), place, claimed }
     }
 
     /// The claims, in no order.
     pub(super) fn all(&self) -> Vec<Arc<Claimed>> {
-        self.lock().values().cloned().collect()
+        self.lock().iter().map(|(_, claimed)| claimed.clone()).collect()
     }
 
     /// How many there are.
@@ -48,7 +46,7 @@ impl Claims {
         self.news.notified().await;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(JobId, Revision), Arc<Claimed>>> {
+    fn lock(&self) -> MutexGuard<'_, Slab<Arc<Claimed>>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -57,11 +55,12 @@ impl Claims {
 #[derive(Debug)]
 pub(super) struct Hold {
     claims: Arc<Claims>,
+    place: usize,
     pub(super) claimed: Arc<Claimed>,
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.claims.lock().remove(&(self.claimed.id, self.claimed.revision));
+        self.claims.lock().remove(self.place);
     }
 }

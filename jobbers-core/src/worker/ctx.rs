@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
 use super::claim::Claimed;
-use super::claims::Claims;
-use super::extract::States;
+use super::engine::Engine;
 use super::follow_up::follow_up;
 use super::parents::Parents;
 use crate::driver::Backend;
@@ -29,13 +27,9 @@ pub const FOLLOW_UPS_BYTES_MAX: usize = 256 * 1024;
 pub struct Ctx(Arc<Inner>);
 
 struct Inner {
-    backend: Backend,
-    worker: WorkerId,
+    engine: Arc<Engine>,
     job: Arc<Job>,
     claimed: Arc<Claimed>,
-    claims: Arc<Claims>,
-    stopping: CancellationToken,
-    states: Arc<States>,
 }
 
 /// Orders the attempts of one job: a resource that remembers the highest count it has seen can refuse what an older attempt sends late.
@@ -54,17 +48,8 @@ impl From<Revision> for Fence {
 }
 
 impl Ctx {
-    pub(super) fn new(
-        backend: &Backend,
-        worker: WorkerId,
-        job: &Arc<Job>,
-        claimed: &Arc<Claimed>,
-        claims: &Arc<Claims>,
-        stopping: &CancellationToken,
-        states: &Arc<States>,
-    ) -> Ctx {
-        let (backend, job, claimed, states) = (backend.clone(), job.clone(), claimed.clone(), states.clone());
-        Ctx(Arc::new(Inner { backend, worker, job, claimed, claims: claims.clone(), stopping: stopping.clone(), states }))
+    pub(super) fn new(engine: &Arc<Engine>, job: &Arc<Job>, claimed: &Arc<Claimed>) -> Ctx {
+        Ctx(Arc::new(Inner { engine: engine.clone(), job: job.clone(), claimed: claimed.clone() }))
     }
 
     /// The job.
@@ -84,7 +69,7 @@ impl Ctx {
 
     /// The worker that runs it.
     pub fn worker_id(&self) -> WorkerId {
-        self.0.worker
+        self.0.engine.id
     }
 
     /// The fencing token of this attempt, for resources that can refuse an older one.
@@ -95,15 +80,15 @@ impl Ctx {
     /// What [`Worker::state`](super::Worker::state) was given of that type; `None` if nothing. A handler takes it as an argument:
     /// [`State`](super::State).
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.0.states.get()
+        self.0.engine.states.get()
     }
 
     /// Says which step the handler is at, as "resizing 3/9"; a sign of life. Text over 200 bytes is cut.
     ///
     /// It costs nothing: the store is told at most once each step interval (1 s by default), and of a shorter attempt only at its end.
     pub fn step(&self, text: impl AsRef<str>) {
-        let (now, step) = (self.0.backend.clock().now(), SmallText::new(text.as_ref()));
-        self.0.claimed.say(&self.0.claims, now, |said| {
+        let (now, step) = (self.0.engine.backend.clock().now(), SmallText::new(text.as_ref()));
+        self.0.claimed.say(&self.0.engine.claims, now, |said| {
             if said.step != step {
                 (said.step, said.step_at) = (step, Some(now));
             }
@@ -114,23 +99,23 @@ impl Ctx {
     pub fn progress(&self, share: f64) {
         // Not a number is as good as nothing done.
         let permille = (share.clamp(0.0, 1.0) * 1000.0) as u32;
-        self.0.claimed.say(&self.0.claims, self.0.backend.clock().now(), |said| said.permille = Some(permille));
+        self.0.claimed.say(&self.0.engine.claims, self.0.engine.backend.clock().now(), |said| said.permille = Some(permille));
     }
 
     /// Gives a sign of life. Told to the store as a [step](Ctx::step) is.
     pub fn heartbeat(&self) {
-        self.0.claimed.say(&self.0.claims, self.0.backend.clock().now(), |_| {});
+        self.0.claimed.say(&self.0.engine.claims, self.0.engine.backend.clock().now(), |_| {});
     }
 
     /// Whether the worker is stopping: the handler has the worker's grace left.
     pub fn is_stopping(&self) -> bool {
-        self.0.stopping.is_cancelled()
+        self.0.engine.stopping.is_cancelled()
     }
 
     /// Returns when the worker starts to stop: save what can be saved, and end, at best with [`JobError::hand_back`](super::JobError::hand_back).
     /// Cancel safe.
     pub async fn stopping(&self) {
-        self.0.stopping.cancelled().await;
+        self.0.engine.stopping.cancelled().await;
     }
 
     /// Whether the attempt is told to end: somebody cancelled the job, its time is up, or its claim no longer stands.
@@ -146,7 +131,7 @@ impl Ctx {
 
     /// How long the job has until its deadline; `None` if it has none.
     pub fn time_left(&self) -> Option<Duration> {
-        self.0.job.spec.deadline.map(|deadline| deadline.since(self.0.backend.clock().now()))
+        self.0.job.spec.deadline.map(|deadline| deadline.since(self.0.engine.backend.clock().now()))
     }
 
     /// Adds a job to this one's run: it is submitted in the commit of this attempt's success, and only then.
@@ -156,7 +141,7 @@ impl Ctx {
     /// [`FOLLOW_UPS_BYTES_MAX`] together, or there are more than fit.
     pub fn then<P: Serialize, O>(&self, task: Task<P, O>, parameters: &P) -> Result<()> {
         let inner = &*self.0;
-        let submission = follow_up(self.id(), task.def(), parameters, inner.backend.clock().now())?;
+        let submission = follow_up(self.id(), task.def(), parameters, inner.engine.backend.clock().now())?;
         let mut state = inner.claimed.state();
         let bytes: usize = state.then.iter().map(|then| then.spec.parameters.len()).sum();
         let (most, refused) = (follow_ups_max(&inner.job), |why: String| Error::new(ErrorKind::Invalid, "add a follow-up", why));
@@ -178,7 +163,7 @@ impl Ctx {
 
     /// How the job's parents ended, in order, page by page; of a map its items.
     pub fn parents(&self) -> Parents {
-        Parents::new(self.0.backend.clone(), self.run(), &self.0.job.spec.parents)
+        Parents::new(self.0.engine.backend.clone(), self.run(), &self.0.job.spec.parents)
     }
 
     pub(super) fn job(&self) -> &Job {
@@ -186,7 +171,7 @@ impl Ctx {
     }
 
     pub(super) fn backend(&self) -> &Backend {
-        &self.0.backend
+        &self.0.engine.backend
     }
 }
 

@@ -17,8 +17,7 @@ use crate::seldom::seldom;
 
 /// Commits the end of an attempt.
 pub(super) async fn finish(engine: &Engine, job: Arc<Job>, claimed: &Claimed, ending: Ending) {
-    // Mostly the last one: a handler may have kept its context.
-    let end = Finish { engine, claimed, job: Arc::unwrap_or_clone(job) };
+    let end = Finish { engine, claimed, job };
     tokio::select! {
         () = end.run(ending) => {}
         // The store has not answered for longer than a stopping worker waits: the lease runs out, and somebody rescues the job.
@@ -29,14 +28,16 @@ pub(super) async fn finish(engine: &Engine, job: Arc<Job>, claimed: &Claimed, en
 struct Finish<'a> {
     engine: &'a Engine,
     claimed: &'a Claimed,
-    job: Job,
+    job: Arc<Job>,
 }
 
 impl Finish<'_> {
     async fn run(mut self, mut ending: Ending) {
         loop {
-            self.job.record.head.asked = self.claimed.state().asked.clone();
-            self.job.record.progress = self.claimed.said();
+            // Mostly the last one that holds it: a handler may have kept its context.
+            let job = Arc::make_mut(&mut self.job);
+            job.record.head.asked = self.claimed.state().asked.clone();
+            job.record.progress = self.claimed.said();
             let Some(commit) = self.commit(&ending) else { return };
             match self.engine.committer.commit(commit, Patience::Forever).await {
                 Ok(Settled::Applied { .. } | Settled::AppliedBefore) => return self.count(&ending),

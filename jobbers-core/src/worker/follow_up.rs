@@ -1,8 +1,6 @@
 //! Jobs that a handler adds to its run.
 
 use serde::Serialize;
-use smallvec::SmallVec;
-
 use crate::error::Result;
 use crate::id::{JobId, SmallText};
 use crate::machine::Submission;
@@ -37,7 +35,7 @@ pub(super) fn follow_up<P: Serialize>(parent: JobId, def: &TaskDef, parameters: 
         version: def.version,
         queue,
         priority: def.priority,
-        limits: SmallVec::new(),
+        limits: Vec::new(),
         run_at: None,
         remaining: 0,
         ready_when: ReadyWhen::AllEnded,

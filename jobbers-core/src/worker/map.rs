@@ -84,7 +84,7 @@ where
 
 /// What a map may insert now.
 struct Room {
-    plan: MapPlan,
+    plan: Box<MapPlan>,
     /// At most so many items.
     items: usize,
     /// At most so many bytes.

@@ -10,7 +10,7 @@ use tracing::Span;
 use crate::driver::{Commit, Op};
 use crate::machine::Job;
 use crate::record::Record;
-use crate::telemetry;
+use crate::telemetry::{self, with_names};
 
 /// The instruments of all workers of a process.
 pub(crate) struct Meters {
@@ -51,22 +51,19 @@ pub(crate) fn meters() -> &'static Meters {
     })
 }
 
-fn of(job: &Job) -> [KeyValue; 2] {
-    let head = &job.record.head;
-    telemetry::names(&head.queue, &head.task)
-}
-
 impl Meters {
     /// An attempt that ended, of whose time in its slot so much is counted already.
     pub(super) fn attempt(&self, job: &Job, outcome: &'static str, ran: Duration, counted: Duration) {
         Span::current().record("outcome", outcome);
-        let [queue, task] = of(job);
         let head = &job.record.head;
-        if let Some(started_at) = head.started_at.filter(|_| head.attempt == 1) {
-            self.wait.record(started_at.since(head.created_at).as_secs_f64(), &[queue.clone(), task.clone()]);
-        }
-        self.duration.record(ran.as_secs_f64(), &[queue.clone(), task.clone()]);
-        self.attempts.add(1, &[queue, task, KeyValue::new("outcome", outcome)]);
+        with_names(&head.queue, &head.task, ("outcome", outcome), |attributes| {
+            let names = &attributes[..2];
+            if let Some(started_at) = head.started_at.filter(|_| head.attempt == 1) {
+                self.wait.record(started_at.since(head.created_at).as_secs_f64(), names);
+            }
+            self.duration.record(ran.as_secs_f64(), names);
+            self.attempts.add(1, attributes);
+        });
         self.slot_time(ran.saturating_sub(counted));
     }
 
@@ -81,14 +78,14 @@ impl Meters {
             if let Op::Update { record: Record { head, .. }, .. } = op
                 && head.state.is_end()
             {
-                let [queue, task] = telemetry::names(&head.queue, &head.task);
-                self.ended.add(1, &[queue, task, KeyValue::new("state", head.state.as_str())]);
+                with_names(&head.queue, &head.task, ("state", head.state.as_str()), |attributes| self.ended.add(1, attributes));
             }
         }
     }
 
     pub(super) fn lost(&self, job: &Job) {
-        self.lost.add(1, &of(job));
+        let head = &job.record.head;
+        with_names(&head.queue, &head.task, ("outcome", "lost"), |attributes| self.lost.add(1, &attributes[..2]));
     }
 
     pub(crate) fn stale(&self, call: &'static str) {

@@ -38,15 +38,15 @@ pub(crate) fn head_1() -> Head {
         attempt: 3,
         owner: Some(worker()),
         started_at: Some(at(1)),
-        asked: Some(Stop {
+        asked: Some(Box::new(Stop {
             by: SmallText::new("ann"),
             why: SmallText::new("wrong list"),
             at: at(2),
             grace: Duration::from_secs(30),
             unknown: Unknown::default(),
-        }),
+        })),
         limits: [key("customer", "42"), key("queue:img", "é")].into_iter().collect(),
-        parked_on: Some(key("worker:mail.send@2", "")),
+        parked_on: Some(Box::new(key("worker:mail.send@2", ""))),
         remaining: 4,
         succeeded: 5,
         failed: 6,
@@ -86,7 +86,7 @@ pub(crate) fn spec_1() -> Spec {
             value: SmallText::new("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
             unknown: Unknown::default(),
         }],
-        map: Some(MapPlan {
+        map: Some(Box::new(MapPlan {
             item: Template {
                 task: TaskName::new("page.index").unwrap(),
                 version: 4,
@@ -103,7 +103,7 @@ pub(crate) fn spec_1() -> Spec {
             cursor: 70_000_000_000,
             window: 1_000,
             unknown: Unknown::default(),
-        }),
+        })),
         unknown: Unknown::default(),
     }
 }

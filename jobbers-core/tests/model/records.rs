@@ -58,7 +58,7 @@ impl World {
             let mut specs = vec![(0, false, spec.clone(), record.spec)];
             let mut more = |cursor, lifted, spec: Spec| specs.push((cursor, lifted, spec.clone(), encode_versioned(&spec)));
             if let Some(plan) = spec.map.clone() {
-                (1..=2).for_each(|at| more(at, false, Spec { map: Some(MapPlan { cursor: at.into(), ..plan.clone() }), ..spec.clone() }));
+                (1..=2).for_each(|at| more(at, false, Spec { map: Some(Box::new(MapPlan { cursor: at.into(), ..(*plan).clone() })), ..spec.clone() }));
             }
             if spec.expires_at.is_some() || spec.deadline.is_some() {
                 more(0, true, Spec { expires_at: None, deadline: None, ..spec });
@@ -117,7 +117,7 @@ impl World {
                 edges: self.children(job).map(edge).collect(),
                 expires_at: timed(config.expires, job),
                 deadline: timed(config.deadline, job),
-                map: is_map.then(|| MapPlan { item, window: 2, ..MapPlan::default() }),
+                map: is_map.then(|| Box::new(MapPlan { item, window: 2, ..MapPlan::default() })),
                 ..Spec::default()
             },
         }
@@ -157,8 +157,8 @@ impl World {
         head.attempt = rec.attempt.into();
         head.owner = (state == JobState::Running).then(|| owner(rec.owner.into()));
         head.started_at = (state == JobState::Running).then(|| now(false));
-        head.asked = rec.asked.then(|| self.stop.clone());
-        head.parked_on = (state == JobState::Parked).then(|| self.key.clone());
+        head.asked = rec.asked.then(|| Box::new(self.stop.clone()));
+        head.parked_on = (state == JobState::Parked).then(|| Box::new(self.key.clone()));
         head.ended_at = state.is_end().then(|| now(false));
         (head.remaining, head.succeeded) = (rec.remaining.into(), rec.succeeded.into());
         (head.failed, head.skipped) = (rec.failed.into(), rec.skipped.into());

@@ -46,7 +46,7 @@ pub(crate) async fn fill(backend: &Backend) {
     (later.head.state, later.head.wake_at) = (JobState::Scheduled, Some(at(50_000)));
     apply(backend, insert(job(6), later, 5)).await;
     let mut parked = backend.store().load(&[job(3)]).await.remove(0).unwrap().unwrap();
-    (parked.head.state, parked.head.parked_on, parked.head.wake_at) = (JobState::Parked, Some(key()), Some(at(60_000)));
+    (parked.head.state, parked.head.parked_on, parked.head.wake_at) = (JobState::Parked, Some(Box::new(key())), Some(at(60_000)));
     parked.trail = Bytes::from_static(b"trail");
     apply(backend, update(job(3), parked, Parts::TRAIL, 9)).await;
     let mut step = ready(at(1_600));
@@ -73,7 +73,7 @@ pub(crate) async fn check(backend: &Backend) {
     assert_eq!(load(job(1)).await.progress, Bytes::from(format!("at {}", at(20_000))));
     assert_eq!(load(job(2)).await.output.len(), 300);
     assert_eq!(load(job(3)).await.trail, Bytes::from_static(b"trail"));
-    assert_eq!(load(job(3)).await.head.parked_on, Some(key()));
+    assert_eq!(load(job(3)).await.head.parked_on, Some(Box::new(key())));
     assert_eq!(store.unended(&[RUN]).await.unwrap(), [3]);
     assert_eq!(store.owned(WORKER, 9).await.unwrap().len(), 1);
     let due = store.due(at(50_000), at(50_001), 9).await.unwrap();

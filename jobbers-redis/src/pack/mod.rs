@@ -123,11 +123,11 @@ pub(crate) fn read_joins(bytes: &[u8], head: &mut Head) -> Result<()> {
 /// A mark to stop; empty for none.
 pub(crate) fn pack_asked(asked: Option<&Stop>) -> Vec<u8> {
     // A head holds the one encoding of a mark that outlives a deploy.
-    asked.map_or_else(Vec::new, |stop| encode_versioned(&Head { asked: Some(stop.clone()), ..Head::default() }).to_vec())
+    asked.map_or_else(Vec::new, |stop| encode_versioned(&Head { asked: Some(Box::new(stop.clone())), ..Head::default() }).to_vec())
 }
 
 /// Reads what [`pack_asked`] made.
-pub(crate) fn read_asked(bytes: &[u8]) -> Result<Option<Stop>> {
+pub(crate) fn read_asked(bytes: &[u8]) -> Result<Option<Box<Stop>>> {
     if bytes.is_empty() { Ok(None) } else { Ok(decode_versioned::<Head>(bytes)?.asked) }
 }
 
@@ -158,7 +158,7 @@ mod tests {
         let mut read = Head::default();
         read_joins(&pack_joins(&head), &mut read).unwrap();
         assert_eq!(read, head);
-        assert_eq!(read_asked(&pack_asked(Some(&stop))).unwrap(), Some(stop));
+        assert_eq!(read_asked(&pack_asked(Some(&stop))).unwrap(), Some(Box::new(stop)));
         assert_eq!(read_asked(&pack_asked(None)).unwrap(), None);
     }
 }

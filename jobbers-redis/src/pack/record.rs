@@ -251,7 +251,7 @@ mod tests {
             owner: Some(WorkerId::from_u128(9)),
             started_at: Some(Timestamp::from_millis(5).unwrap()),
             limits: [LimitKey { limit: LimitName::new("customer").unwrap(), value: "42".into() }].into_iter().collect(),
-            parked_on: Some(LimitKey { limit: LimitName::new("customer").unwrap(), value: "42".into() }),
+            parked_on: Some(Box::new(LimitKey { limit: LimitName::new("customer").unwrap(), value: "42".into() })),
             wake_at: Some(Timestamp::MAX),
             created_at: Timestamp::from_millis(1_700_000_000_000).unwrap(),
             ended_at: Some(Timestamp::from_millis(6).unwrap()),

@@ -118,7 +118,7 @@ fn parts(args: &mut Args, record: &Record, revision: Revision, born: u64, guard:
     let head = &record.head;
     let live = if head.state == JobState::Running { Live::pack(record, revision, born) } else { Vec::new() };
     let progress = if news { &record.progress[..] } else { &[] };
-    args.push(pack::pack_joins(head)).push(pack::pack_asked(head.asked.as_ref())).push(progress).push(guard).push(live).push(staged);
+    args.push(pack::pack_joins(head)).push(pack::pack_asked(head.asked.as_deref())).push(progress).push(guard).push(live).push(staged);
 }
 
 /// The long parts that an operation brings, by the names that they lie under.

@@ -98,7 +98,7 @@ fn ready(job: &Job, now: Timestamp, queue_depth: Option<u64>) -> Reason {
 
 fn parked(job: &Job, now: Timestamp) -> Reason {
     let head = &job.record.head;
-    let key = head.parked_on.as_ref().map_or("a limit".to_owned(), words::limit_key);
+    let key = head.parked_on.as_ref().map_or("a limit".to_owned(), |key| words::limit_key(key));
     let again = head.wake_at.map_or(String::new(), |at| format!("; it is looked at again at {}", moment(at, now)));
     plain(format!("it is held on {key} until its turn comes{again}"))
 }

@@ -152,8 +152,8 @@ fn a_lapsed_update_is_refused_once_the_timer_was_moved_on() {
 fn an_update_that_has_not_seen_the_mark_is_refused_except_a_success_and_out_of_an_end() {
     let asked = |from, to, seen: Option<Stop>| {
         let (mut stored, mut new) = (job(from), job(to));
-        stored.head.asked = Some(stop("ops"));
-        new.head.asked = seen;
+        stored.head.asked = Some(Box::new(stop("ops")));
+        new.head.asked = seen.map(Box::new);
         on(&[(ID, stored)], vec![update(new)])
     };
     assert!(is_refused(&asked(JobState::Running, JobState::Scheduled, None), ID, Some(AT)));
@@ -217,9 +217,9 @@ fn a_beat_renews_the_lease_and_leaves_the_revision() {
 #[test]
 fn a_beat_of_a_job_that_was_asked_to_stop_is_applied_and_says_so() {
     let mut stored = job(JobState::Running);
-    stored.head.asked = Some(stop("ops"));
+    stored.head.asked = Some(Box::new(stop("ops")));
     let Applied::Writes { writes, asked, .. } = on(&[(ID, stored)], vec![beat(at(90), None)]) else { panic!("refused") };
-    assert_eq!((asked, writes[0].record.head.wake_at), (Some(stop("ops")), Some(at(90))));
+    assert_eq!((asked, writes[0].record.head.wake_at), (Some(Box::new(stop("ops"))), Some(at(90))));
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn a_beat_and_a_mark_are_refused_unless_the_job_runs_at_their_revision() {
 fn a_mark_leaves_the_revision() {
     let asked = Stop { grace: Duration::from_secs(3), ..stop("ops") };
     let head = one(on(&[(ID, job(JobState::Running))], vec![Op::AskToStop { id: ID, expect: AT, stop: asked.clone() }])).head;
-    assert_eq!((head.asked, head.revision, head.state), (Some(asked), AT, JobState::Running));
+    assert_eq!((head.asked, head.revision, head.state), (Some(Box::new(asked)), AT, JobState::Running));
 }
 
 #[test]

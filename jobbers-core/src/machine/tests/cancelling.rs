@@ -39,7 +39,7 @@ fn a_running_job_is_asked_to_stop_and_goes_on_until_it_is_told() {
     let head = world.job(0).record.head;
     assert_eq!((head.state, head.revision, head.wake_at), (JobState::Running, before.revision, before.wake_at));
     let stop = Stop { by: SmallText::new("ann"), why: SmallText::new("wrong list"), at: at(0), grace: SECOND, ..Stop::default() };
-    assert_eq!(head.asked, Some(stop));
+    assert_eq!(head.asked, Some(Box::new(stop)));
 }
 
 #[test]

@@ -15,8 +15,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use smallvec::SmallVec;
-
 use super::*;
 use crate::driver::{Applied, Claim, Commit, Delivery, Op, Verdict, apply};
 use crate::id::{JobId, QueueName, RunId, SmallText, TaskName, WorkerId};
@@ -154,7 +152,7 @@ fn submission(step: u32) -> Submission {
         version: 2,
         queue: QueueName::new("mail").unwrap(),
         priority: Priority::High,
-        limits: SmallVec::new(),
+        limits: Vec::new(),
         run_at: None,
         remaining: 0,
         ready_when: ReadyWhen::AllEnded,

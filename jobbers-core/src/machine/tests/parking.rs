@@ -19,7 +19,7 @@ fn a_parked_job_asks_again_after_two_leases_then_half_as_often() {
     let mut waits = Vec::new();
     for _ in 0..7 {
         let head = parked(&mut world).record.head;
-        assert_eq!((head.state, head.parked_on), (JobState::Parked, Some(key())));
+        assert_eq!((head.state, head.parked_on), (JobState::Parked, Some(Box::new(key()))));
         waits.push(head.wake_at.unwrap().since(at(world.now)).as_secs());
         world.now += waits[waits.len() - 1];
         assert_eq!(world.due(0).record.head.state, JobState::Ready);

@@ -66,7 +66,7 @@ fn a_submit_replaces_an_ended_job_only_by_its_revision() {
 #[test]
 fn jobs_of_one_run_have_steps_of_their_own_to_add() {
     let mut map = submission(0);
-    map.spec.map = Some(crate::record::MapPlan::default());
+    map.spec.map = Some(Box::default());
     let mut ranges: Vec<(u32, u32)> = Vec::new();
     for one in [map, submission(1), submission(2), submission(8_000_000)] {
         let step = one.id.step;
