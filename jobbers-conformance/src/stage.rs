@@ -187,8 +187,8 @@ impl Stage {
         match verdict {
             Verdict::Conflict { id, current } => {
                 let stored = before.iter().zip(&ids).find(|(_, one)| **one == id).and_then(|(record, _)| record.as_ref());
-                ensure_eq!(current.as_ref(), stored.map(|record| &record.head), "the head in the verdict");
-                Ok((id, current))
+                ensure_eq!(current.as_deref(), stored.map(|record| &record.head), "the head in the verdict");
+                Ok((id, current.map(|head| *head)))
             }
             Verdict::Applied { .. } => Err(Broken::failed("the commit was applied, but had to be refused")),
         }

@@ -90,7 +90,7 @@ async fn a_refusal_tells_whether_the_commit_was_applied_before(stage: Stage) -> 
 /// The head that stands where a commit is refused.
 async fn refusal(stage: &Stage, commit: &Commit) -> Outcome<Head> {
     match stage.store().commit(std::slice::from_ref(commit)).await.remove(0)? {
-        Verdict::Conflict { current: Some(head), .. } => Ok(head),
+        Verdict::Conflict { current: Some(head), .. } => Ok(*head),
         other => Err(Broken::failed(format_args!("a commit whose revision has passed was answered with {other:?}"))),
     }
 }

@@ -284,7 +284,7 @@ impl<O> Sent<O> {
     async fn finish(self) -> Result<JobHandle<O>> {
         let Sent { prepared, pending } = self;
         let Prepared { client, submission: Submission { id, task, queue, .. }, .. } = &prepared;
-        let settled = match pending.settled().await {
+        let settled = match pending.settled(&client.shared.committer).await {
             Ok(Settled::Applied { .. } | Settled::AppliedBefore) => Ok("new"),
             Ok(Settled::Conflict { current, .. }) => prepared.taken(current.as_deref()).await,
             Err(error) => Err(prepared.failed(error)),

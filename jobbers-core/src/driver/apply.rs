@@ -74,7 +74,7 @@ pub fn apply(commit: &Commit, mut load: impl FnMut(JobId) -> Result<Option<Recor
     for op in &commit.ops {
         let stored = load(op.id())?;
         if let Err(Refusal(current)) = all.decide(op, stored, commit.nonce) {
-            return Ok(Applied::Refused(Verdict::Conflict { id: op.id(), current: current.map(|head| *head) }));
+            return Ok(Applied::Refused(Verdict::Conflict { id: op.id(), current }));
         }
     }
     let Decided { writes, ready, asked, claimed, missing } = all;

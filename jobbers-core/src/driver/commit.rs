@@ -184,6 +184,6 @@ pub enum Verdict {
         /// The job of the operation.
         id: JobId,
         /// The stored head, if there is one.
-        current: Option<Head>,
+        current: Option<Box<Head>>,
     },
 }

@@ -130,7 +130,7 @@ async fn send(committer: &Committer, commits: Vec<(Job, Commit)>) -> usize {
     }
     for (id, sent) in under_way {
         let answer = match sent {
-            Ok(pending) => pending.settled().await,
+            Ok(pending) => pending.settled(committer).await,
             Err(error) => Err(error),
         };
         match answer {

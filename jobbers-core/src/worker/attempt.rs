@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -83,7 +83,7 @@ impl Engine {
             None => Ending::End(End::HandedBack),
             Some(registration) => {
                 let ctx = Ctx::new(self, job, claimed);
-                self.drive(job, claimed, &registration, Call { ctx, slot: slot.clone() }).await
+                self.drive(job, claimed, registration, Call { ctx, slot: slot.clone() }, started).await
             }
         };
         meters().attempt(job, outcome(&ending), started.elapsed(), claimed.slot_time());
@@ -91,24 +91,20 @@ impl Engine {
     }
 
     /// Runs the handler until it ends, its time is up, or it is told to end and does not.
-    async fn drive(&self, job: &Job, claimed: &Claimed, registration: &Registration, call: Call) -> Ending {
-        let now = self.backend.clock().now();
-        let timeout = job.spec.attempt_timeout.map(|most| (most.min(SPAN_MAX), format!("it took longer than {most:?}, its timeout")));
-        let deadline = job.spec.deadline.map(|at| (until(at, now), format!("its deadline, {at}, has passed")));
-        let limit = timeout.into_iter().chain(deadline).min_by_key(|(most, _)| *most);
-        let (most, why) = limit.unwrap_or((SPAN_MAX, String::new()));
+    async fn drive(&self, job: &Job, claimed: &Claimed, registration: &Registration, call: Call, started: Instant) -> Ending {
         let mut handler = Some((registration.run)(call));
-        let ended = tokio::select! {
+        let mut cut = None;
+        let ended = poll_fn(|context| {
             // The handler first: it may have heard that it is told to end, and be done.
-            biased;
-            ended = caught(&mut handler) => Ok(ended),
-            told = claimed.cut() => Err(by_told(&told)),
-            () = sleep_until(Instant::now() + most) => {
-                let error = JobError::retry(why);
-                Err(failed(AttemptEnd::TimedOut, error.chain(), decision(registration, &error, Decision::ByPolicy)))
+            if let Poll::Ready(ended) = poll_caught(&mut handler, context) {
+                return Poll::Ready(Ok(ended));
             }
-        };
-        claimed.token.cancel();
+            // In a box, made only for a handler that waits: it is large.
+            let cut = cut.get_or_insert_with(|| Box::pin(self.cut(job, claimed, registration, started)));
+            cut.as_mut().poll(context).map(Err)
+        })
+        .await;
+        claimed.cancel();
         drop_quietly(handler, job.id);
         match ended {
             Ok(Ok(Ok(Done::Output(output)))) => Ending::End(End::Succeeded { output }),
@@ -120,6 +116,24 @@ impl Engine {
                 failed(AttemptEnd::Panicked, error.chain(), decision(registration, &error, Decision::ByPolicy))
             }
             Err(ending) => ending,
+        }
+    }
+
+    /// Returns how the attempt ends although its handler goes on: it is told to end, or its time is up.
+    async fn cut(&self, job: &Job, claimed: &Claimed, registration: &Registration, started: Instant) -> Ending {
+        let now = self.backend.clock().now();
+        let timeout = job.spec.attempt_timeout.map(|most| (started + most.min(SPAN_MAX), format!("it took longer than {most:?}, its timeout")));
+        let deadline = job.spec.deadline.map(|at| (Instant::now() + until(at, now), format!("its deadline, {at}, has passed")));
+        let Some((at, why)) = timeout.into_iter().chain(deadline).min_by_key(|(at, _)| *at) else {
+            return by_told(&claimed.cut().await);
+        };
+        tokio::select! {
+            biased;
+            told = claimed.cut() => by_told(&told),
+            () = sleep_until(at) => {
+                let error = JobError::retry(why);
+                failed(AttemptEnd::TimedOut, error.chain(), decision(registration, &error, Decision::ByPolicy))
+            }
         }
     }
 
@@ -193,17 +207,14 @@ fn until(at: Timestamp, now: Timestamp) -> Duration {
     (at.since(now) + Duration::from_millis(2)).min(SPAN_MAX)
 }
 
-/// Runs a handler; a panic is its message.
-async fn caught(handler: &mut Option<Running>) -> Result<Result<Done, JobError>, String> {
-    poll_fn(|context| {
-        let running = handler.as_mut().expect("it is polled only until it ends");
-        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
-            Err(panic) => Poll::Ready(Err(message(&*panic))),
-        }
-    })
-    .await
+/// Polls a handler; a panic is its message.
+fn poll_caught(handler: &mut Option<Running>, context: &mut Context<'_>) -> Poll<Result<Result<Done, JobError>, String>> {
+    let running = handler.as_mut().expect("it is there until it is dropped, and polled only until it ends");
+    match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(done)) => Poll::Ready(Ok(done)),
+        Err(panic) => Poll::Ready(Err(message(&*panic))),
+    }
 }
 
 /// Drops what is left of a handler; a panic in there ends nothing else.

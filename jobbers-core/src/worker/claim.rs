@@ -84,8 +84,6 @@ pub(super) struct Claimed {
     pub(super) lease: Lease,
     pub(super) heartbeat_every: Option<Duration>,
     pub(super) on_stop: OnStop,
-    /// Cancelled as soon as the attempt is told to end.
-    pub(super) token: CancellationToken,
     news: Notify,
     /// When it was won.
     since: Instant,
@@ -114,6 +112,9 @@ pub(super) struct State {
     pub(super) asked: Option<Box<Stop>>,
     /// What the attempt was told.
     told: Option<Told>,
+    /// For a handler that waits to hear that it is told to end, or has ended.
+    token: Option<CancellationToken>,
+    cancelled: bool,
     /// Its end is on the way: a refused beat means nothing now.
     pub(super) ending: bool,
     /// Follow-ups for the commit of its success.
@@ -134,6 +135,8 @@ impl Claimed {
             stalled: false,
             asked: head.asked.clone(),
             told: None,
+            token: None,
+            cancelled: false,
             ending: false,
             then: Vec::new(),
         };
@@ -144,7 +147,6 @@ impl Claimed {
             lease,
             heartbeat_every: job.spec.heartbeat_every.map(|every| every.min(SPAN_MAX)),
             on_stop: job.spec.on_stop,
-            token: CancellationToken::new(),
             news: Notify::new(),
             since,
             counted: AtomicU64::new(0),
@@ -181,9 +183,38 @@ impl Claimed {
             state.told = Some(told);
         }
         // In that order: the handler hears of it, and can do what it does without waiting, before it is dropped.
-        self.token.cancel();
+        self.cancel();
         self.news.notify_one();
         true
+    }
+
+    /// Tells whoever waits for [`cancelled`](Claimed::cancelled).
+    pub(super) fn cancel(&self) {
+        let token = {
+            let mut state = self.state();
+            state.cancelled = true;
+            state.token.take()
+        };
+        if let Some(token) = token {
+            token.cancel();
+        }
+    }
+
+    /// Whether the attempt is told to end, or has ended.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.state().cancelled
+    }
+
+    /// Returns once it [is](Claimed::is_cancelled). Cancel safe.
+    pub(super) async fn cancelled(&self) {
+        let token = {
+            let mut state = self.state();
+            if state.cancelled {
+                return;
+            }
+            state.token.get_or_insert_default().clone()
+        };
+        token.cancelled().await;
     }
 
     /// Whether the end of its lease is still news to the attempt.
@@ -232,7 +263,7 @@ impl Claimed {
 
     /// What the handler last said, for the store; empty if it said nothing.
     pub(super) fn said(&self) -> bytes::Bytes {
-        let said = self.state().said.clone();
-        if said.alive_at.is_none() { bytes::Bytes::new() } else { encode_versioned(&said) }
+        let state = self.state();
+        if state.said.alive_at.is_none() { bytes::Bytes::new() } else { encode_versioned(&state.said) }
     }
 }

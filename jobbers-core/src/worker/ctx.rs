@@ -120,13 +120,13 @@ impl Ctx {
 
     /// Whether the attempt is told to end: somebody cancelled the job, its time is up, or its claim no longer stands.
     pub fn is_cancelled(&self) -> bool {
-        self.0.claimed.token.is_cancelled()
+        self.0.claimed.is_cancelled()
     }
 
     /// Returns when the attempt is told to end. Where somebody asked it to stop, it has the grace that they gave; then the handler is dropped
     /// at its next await. Cancel safe.
     pub async fn cancelled(&self) {
-        self.0.claimed.token.cancelled().await;
+        self.0.claimed.cancelled().await;
     }
 
     /// How long the job has until its deadline; `None` if it has none.

@@ -75,7 +75,7 @@ impl Engine {
         }
         for (id, receipts, claim, sent) in under_way {
             let answer = match sent {
-                Ok(pending) => pending.settled().await,
+                Ok(pending) => pending.settled(&self.committer).await,
                 Err(error) => Err(error),
             };
             match (answer, claim) {

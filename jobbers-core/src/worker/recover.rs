@@ -98,7 +98,7 @@ async fn rescue(backend: &Backend, committer: &Committer, worker: WorkerId, proo
         let mut applied = 0;
         for pending in pending {
             // A refusal means that somebody else was faster.
-            applied += usize::from(!matches!(pending.settled().await?, Settled::Conflict { .. }));
+            applied += usize::from(!matches!(pending.settled(committer).await?, Settled::Conflict { .. }));
         }
         rescued += applied;
         if applied == 0 {

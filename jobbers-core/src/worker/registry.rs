@@ -57,7 +57,7 @@ impl fmt::Debug for Registration {
 /// All tasks that a worker knows.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    tasks: HashMap<(TaskName, u32), Arc<Registration>>,
+    tasks: HashMap<(TaskName, u32), Registration>,
 }
 
 impl Registry {
@@ -65,14 +65,14 @@ impl Registry {
     /// [`ErrorKind::Invalid`] if the task is registered already.
     pub(super) fn add(&mut self, task: TaskName, version: u32, registration: Registration) -> Result<()> {
         let twice = format!("task {task}@{version} is registered twice; register it once, or give the other one another name or version");
-        match self.tasks.insert((task, version), Arc::new(registration)) {
+        match self.tasks.insert((task, version), registration) {
             None => Ok(()),
             Some(_) => Err(Error::new(ErrorKind::Invalid, "start a worker", twice)),
         }
     }
 
-    pub(super) fn get(&self, task: &TaskName, version: u32) -> Option<Arc<Registration>> {
-        self.tasks.get(&(task.clone(), version)).cloned()
+    pub(super) fn get(&self, task: &TaskName, version: u32) -> Option<&Registration> {
+        self.tasks.get(&(task.clone(), version))
     }
 
     pub(super) fn tasks(&self) -> Vec<(TaskName, u32)> {

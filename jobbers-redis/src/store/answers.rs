@@ -13,7 +13,7 @@ use crate::pack::{Stored, applied, read_asked};
 
 fn conflict(at: At<'_>, id: JobId, values: &mut impl Iterator<Item = Value>) -> Result<Said> {
     let stored = answer::stored(at, values)?;
-    let current = if stored.record.is_empty() { None } else { Some(stored.head()?) };
+    let current = if stored.record.is_empty() { None } else { Some(Box::new(stored.head()?)) };
     Ok(Said::Done(Ok(Verdict::Conflict { id, current })))
 }
 

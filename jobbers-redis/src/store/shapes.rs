@@ -113,7 +113,7 @@ impl Store {
                 for (number, stored) in refused {
                     let Some(at) = order.get(number) else { continue };
                     let id = encode::id_of(&commits[*at], 0).expect("it holds one insert");
-                    results[*at] = Some(stored.head().map(|head| Verdict::Conflict { id, current: Some(head) }));
+                    results[*at] = Some(stored.head().map(|head| Verdict::Conflict { id, current: Some(Box::new(head)) }));
                 }
             }
         }

@@ -186,10 +186,10 @@ impl Gatherer {
 
 /// Takes from the front what one store call may carry; what shares an id with it waits for the next.
 fn take_batch(next: &mut VecDeque<Call>) -> Vec<Call> {
-    let (mut batch, mut left) = (Vec::new(), VecDeque::new());
+    let (mut batch, mut left) = (Vec::with_capacity(next.len().min(CALL_JOBS_MAX)), VecDeque::new());
     let (mut jobs, mut bytes) = (0, 0);
     // Whether every operation on that id is a Release: those may meet in one call.
-    let mut ids: HashMap<JobId, bool> = HashMap::new();
+    let mut ids: HashMap<JobId, bool> = HashMap::with_capacity(next.len().min(CALL_JOBS_MAX));
     while let Some(call) = next.pop_front() {
         if call.wait.reply.is_closed() {
             continue;

@@ -6,6 +6,7 @@ mod settle;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -124,18 +125,21 @@ impl Committer {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn commit(&self, commit: Commit, patience: Patience) -> Result<Settled> {
-        self.enqueue(commit, patience).await?.settled().await
+        self.enqueue(commit, patience).await?.settled(self).await
     }
 
     /// Hands a commit over, and waits only for room: several can be under way at once. Not cancel safe, as [`commit`](Committer::commit).
     pub(crate) async fn enqueue(&self, commit: Commit, patience: Patience) -> Result<Pending> {
         let (reply, answer) = oneshot::channel();
-        let pending = Pending { run: commit.run, backend: self.backend.clone(), patience, answer };
+        let pending = Pending { run: commit.run, patience, answer };
         let mut call = Call::new(commit, patience, reply);
         loop {
-            let calls = self.open(&pending)?;
-            match within(patience, calls.send(call)).await {
-                None => return Err(pending.impatient()),
+            let (calls, unsent) = match self.offer(call, &pending)? {
+                None => return Ok(pending),
+                Some(full) => full,
+            };
+            match within(patience, calls.send(unsent)).await {
+                None => return Err(pending.impatient(self)),
                 Some(Ok(())) => return Ok(pending),
                 // The runtime that the gatherer ran on has ended; the commit was not sent.
                 Some(Err(mpsc::error::SendError(unsent))) => call = unsent,
@@ -143,20 +147,25 @@ impl Committer {
         }
     }
 
-    fn open(&self, pending: &Pending) -> Result<mpsc::Sender<Call>> {
+    /// Hands a call over; gives it back, with where to wait, while there is no room.
+    fn offer(&self, call: Call, pending: &Pending) -> Result<Option<(mpsc::Sender<Call>, Call)>> {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*line {
-            Line::Open { calls, .. } if !calls.is_closed() => return Ok(calls.clone()),
+        let call = match &*line {
+            Line::Open { calls, .. } => match calls.try_send(call) {
+                Ok(()) => return Ok(None),
+                Err(TrySendError::Full(unsent)) => return Ok(Some((calls.clone(), unsent))),
+                Err(TrySendError::Closed(unsent)) => unsent,
+            },
             Line::Closed => {
-                let why = format!("{}: it was closed; make another client", pending.what());
+                let why = format!("{}: it was closed; make another client", pending.what(self));
                 return Err(Error::new(ErrorKind::Stopped, "commit", why));
             }
-            Line::Open { .. } | Line::Idle => {}
-        }
+            Line::Idle => call,
+        };
         let (calls, received) = mpsc::channel(CALLS_COUNT_MAX);
         let gatherer = tokio::spawn(Gatherer::new(self.backend.clone(), received).run());
         *line = Line::Open { calls: calls.clone(), gatherer };
-        Ok(calls)
+        Ok(Some((calls, call)))
     }
 
     /// Refuses further commits, waits until those under way have their answers, and joins the task.
@@ -177,32 +186,31 @@ impl Committer {
 #[derive(Debug)]
 pub(crate) struct Pending {
     run: RunId,
-    backend: Backend,
     patience: Patience,
     answer: oneshot::Receiver<Result<Settled>>,
 }
 
 impl Pending {
-    pub(crate) async fn settled(mut self) -> Result<Settled> {
+    pub(crate) async fn settled(mut self, committer: &Committer) -> Result<Settled> {
         match within(self.patience, &mut self.answer).await {
             Some(Ok(settled)) => settled,
             Some(Err(_)) => Err(Error::new(
                 ErrorKind::Stopped,
                 "commit",
-                format!("{}: the runtime that sent it has ended; send it again with the same id", self.what()),
+                format!("{}: the runtime that sent it has ended; send it again with the same id", self.what(committer)),
             )
             .with_outcome_unknown()),
-            None => Err(self.impatient()),
+            None => Err(self.impatient(committer)),
         }
     }
 
-    fn what(&self) -> String {
-        format!("run {} at {}", self.run, self.backend.location())
+    fn what(&self, committer: &Committer) -> String {
+        format!("run {} at {}", self.run, committer.backend.location())
     }
 
-    fn impatient(&self) -> Error {
-        let why =
-            format!("{}: no answer within its caller's patience; is the backend reachable? Send it again with the same id", self.what());
+    fn impatient(&self, committer: &Committer) -> Error {
+        let what = self.what(committer);
+        let why = format!("{what}: no answer within its caller's patience; is the backend reachable? Send it again with the same id");
         Error::new(ErrorKind::TimedOut, "commit", why).with_outcome_unknown()
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn judge(commit: &Commit, doubt: bool, answer: Answer, dispatch: Disp
             Judged::Done { settled: Settled::AppliedBefore, ready }
         }
         Ok(Verdict::Conflict { id, current }) => {
-            Judged::Done { settled: Settled::Conflict { id, current: current.map(Box::new) }, ready: Vec::new() }
+            Judged::Done { settled: Settled::Conflict { id, current }, ready: Vec::new() }
         }
         Err(error) if error.is_transient() => Judged::Again(error),
         Err(error) => Judged::Failed(error),
@@ -104,7 +104,7 @@ mod tests {
 
     fn refused(born: u64, nonce: u64) -> Answer {
         let head = Head { born, revision: Revision { count: 3, nonce }, ..Head::default() };
-        Ok(Verdict::Conflict { id: ID, current: Some(head) })
+        Ok(Verdict::Conflict { id: ID, current: Some(Box::new(head)) })
     }
 
     fn settled(commit: &Commit, doubt: bool, answer: Answer) -> Settled {
