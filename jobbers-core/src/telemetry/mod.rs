@@ -181,8 +181,14 @@ type Names = (QueueName, TaskName, &'static str, &'static str);
 const NAMES_COUNT_MAX: usize = 1_000;
 
 /// Gives the attributes `queue`, `task` and one more, in that order. Each thread makes a set once: every job needs some.
-pub(crate) fn with_names(queue: &QueueName, task: &TaskName, (key, value): (&'static str, &'static str), with: impl FnOnce(&[KeyValue; 3])) {
-    let made = || [("queue", queue.as_str()), ("task", task.as_str()), (key, value)].map(|(key, value)| KeyValue::new(key, value.to_owned()));
+pub(crate) fn with_names(
+    queue: &QueueName,
+    task: &TaskName,
+    (key, value): (&'static str, &'static str),
+    with: impl FnOnce(&[KeyValue; 3]),
+) {
+    let made =
+        || [("queue", queue.as_str()), ("task", task.as_str()), (key, value)].map(|(key, value)| KeyValue::new(key, value.to_owned()));
     NAMES.with_borrow_mut(|sets| {
         if sets.len() >= NAMES_COUNT_MAX {
             sets.clear();

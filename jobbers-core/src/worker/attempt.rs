@@ -122,7 +122,8 @@ impl Engine {
     /// Returns how the attempt ends although its handler goes on: it is told to end, or its time is up.
     async fn cut(&self, job: &Job, claimed: &Claimed, registration: &Registration, started: Instant) -> Ending {
         let now = self.backend.clock().now();
-        let timeout = job.spec.attempt_timeout.map(|most| (started + most.min(SPAN_MAX), format!("it took longer than {most:?}, its timeout")));
+        let timeout =
+            job.spec.attempt_timeout.map(|most| (started + most.min(SPAN_MAX), format!("it took longer than {most:?}, its timeout")));
         let deadline = job.spec.deadline.map(|at| (Instant::now() + until(at, now), format!("its deadline, {at}, has passed")));
         let Some((at, why)) = timeout.into_iter().chain(deadline).min_by_key(|(at, _)| *at) else {
             return by_told(&claimed.cut().await);

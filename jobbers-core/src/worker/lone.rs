@@ -5,15 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use smallvec::SmallVec;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::Ctx;
 use super::claim::{Claimed, Lease, Told};
-use super::claims::Claims;
-use super::engine::moment;
-use super::extract::States;
+use super::engine::{Engine, moment};
+use super::registry::Registry;
+use super::settings::Settings;
 use crate::client::CANCEL_GRACE;
 use crate::driver::{Backend, Claim, Op};
 use crate::id::{Ids, QueueName, SmallText, TaskName, WorkerId};
@@ -56,13 +54,10 @@ const LEASE: Duration = Duration::from_secs(3600);
 /// # Ok(()) }
 /// ```
 pub struct LoneAttempt {
-    backend: Backend,
-    worker: WorkerId,
+    /// Of a worker that never starts.
+    engine: Arc<Engine>,
     job: Arc<Job>,
     claimed: Arc<Claimed>,
-    claims: Arc<Claims>,
-    stopping: CancellationToken,
-    states: Arc<States>,
 }
 
 impl LoneAttempt {
@@ -71,8 +66,8 @@ impl LoneAttempt {
         let worker = Ids::default().worker(backend.clock().now(), backend.draws().wide());
         let job = Arc::new(claimed_job(backend, worker));
         let claimed = claimed(backend, &job);
-        let (backend, stopping) = (backend.clone(), CancellationToken::new());
-        LoneAttempt { backend, worker, job, claimed, claims: Arc::default(), stopping, states: Arc::default() }
+        let engine = Engine::new(backend, worker, Settings::new(), Registry::default(), Default::default());
+        LoneAttempt { engine: Arc::new(engine), job, claimed }
     }
 
     /// Sets the number of the attempt; 1 by default. Before [`ctx`](LoneAttempt::ctx) is asked for.
@@ -84,7 +79,7 @@ impl LoneAttempt {
     /// Sets how long the job has until its deadline; it has none by default. Before [`ctx`](LoneAttempt::ctx) is asked for.
     #[must_use]
     pub fn deadline_after(self, after: Duration) -> LoneAttempt {
-        let at = self.backend.clock().now() + after;
+        let at = self.engine.backend.clock().now() + after;
         self.changed(|job| job.spec.deadline = Some(at))
     }
 
@@ -95,24 +90,24 @@ impl LoneAttempt {
     /// If a context was made before.
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> LoneAttempt {
-        Arc::get_mut(&mut self.states).expect("states are given to an attempt before its first context is made").add(value);
+        Arc::get_mut(&mut self.engine).expect("states are given to an attempt before its first context is made").states.add(value);
         self
     }
 
     /// The context to call the handler with; all of them are of this attempt.
     pub fn ctx(&self) -> Ctx {
-        Ctx::new(&self.backend, self.worker, &self.job, &self.claimed, &self.claims, &self.stopping, &self.states)
+        Ctx::new(&self.engine, &self.job, &self.claimed)
     }
 
     /// Asks the attempt to stop, as the cancel of its job does.
     pub fn cancel(&self, why: &str) {
-        let (by, why, at) = (SmallText::new("test"), SmallText::new(why), self.backend.clock().now());
-        self.claimed.tell(Told::Asked(Stop { by, why, at, grace: CANCEL_GRACE, ..Stop::default() }));
+        let (by, why, at) = (SmallText::new("test"), SmallText::new(why), self.engine.backend.clock().now());
+        self.claimed.tell(Told::Asked(Box::new(Stop { by, why, at, grace: CANCEL_GRACE, ..Stop::default() })));
     }
 
     /// Tells the attempt that its worker stops.
     pub fn stop_worker(&self) {
-        self.stopping.cancel();
+        self.engine.stopping.cancel();
     }
 
     /// The step that the handler last named; empty if it named none.
@@ -142,7 +137,7 @@ impl LoneAttempt {
         let mut job = Job::clone(&self.job);
         change(&mut job);
         let job = Arc::new(job);
-        let claimed = claimed(&self.backend, &job);
+        let claimed = claimed(&self.engine.backend, &job);
         LoneAttempt { job, claimed, ..self }
     }
 }
@@ -162,7 +157,7 @@ fn claimed_job(backend: &Backend, owner: WorkerId) -> Job {
         version: 1,
         queue: QueueName::new("test").expect("a name that keeps the rule"),
         priority: Priority::Normal,
-        limits: SmallVec::new(),
+        limits: Vec::new(),
         run_at: None,
         remaining: 0,
         ready_when: ReadyWhen::AllEnded,

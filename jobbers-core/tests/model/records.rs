@@ -58,7 +58,9 @@ impl World {
             let mut specs = vec![(0, false, spec.clone(), record.spec)];
             let mut more = |cursor, lifted, spec: Spec| specs.push((cursor, lifted, spec.clone(), encode_versioned(&spec)));
             if let Some(plan) = spec.map.clone() {
-                (1..=2).for_each(|at| more(at, false, Spec { map: Some(Box::new(MapPlan { cursor: at.into(), ..(*plan).clone() })), ..spec.clone() }));
+                (1..=2).for_each(|at| {
+                    more(at, false, Spec { map: Some(Box::new(MapPlan { cursor: at.into(), ..(*plan).clone() })), ..spec.clone() })
+                });
             }
             if spec.expires_at.is_some() || spec.deadline.is_some() {
                 more(0, true, Spec { expires_at: None, deadline: None, ..spec });

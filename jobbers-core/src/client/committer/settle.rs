@@ -26,9 +26,7 @@ pub(super) fn judge(commit: &Commit, doubt: bool, answer: Answer, dispatch: Disp
             let ready = if dispatch == Dispatch::Caller { turned_ready(commit) } else { Vec::new() };
             Judged::Done { settled: Settled::AppliedBefore, ready }
         }
-        Ok(Verdict::Conflict { id, current }) => {
-            Judged::Done { settled: Settled::Conflict { id, current }, ready: Vec::new() }
-        }
+        Ok(Verdict::Conflict { id, current }) => Judged::Done { settled: Settled::Conflict { id, current }, ready: Vec::new() },
         Err(error) if error.is_transient() => Judged::Again(error),
         Err(error) => Judged::Failed(error),
     }

@@ -13,8 +13,13 @@ fn map() -> World {
     };
     let later = QueueName::new("later").unwrap();
     let mut map = submission(0);
-    map.spec.map =
-        Some(Box::new(MapPlan { item: template, join_queue: later.clone(), join_priority: Priority::Low, window: 10, ..MapPlan::default() }));
+    map.spec.map = Some(Box::new(MapPlan {
+        item: template,
+        join_queue: later.clone(),
+        join_priority: Priority::Low,
+        window: 10,
+        ..MapPlan::default()
+    }));
     map.spec.edges = vec![Edge { step: 1, queue: later.clone(), priority: Priority::Low, ..Edge::default() }];
     let mut join = submission(1);
     (join.queue, join.priority, join.remaining, join.spec.rule) = (later, Priority::Low, 1, Rule::AllEnded);
