@@ -179,10 +179,10 @@ mod tests {
     #[test]
     fn delays_grow_as_their_backoff_says_and_stop_at_the_cap() {
         let delays =
-            |retry: Retry| (1..=4).map(|n| retry.jitter(Jitter::None).cap(3 * SECOND).delay(n, 0).unwrap().as_secs()).collect::<Vec<_>>();
-        assert_eq!(delays(Retry::constant(SECOND)), [1, 1, 1, 1]);
-        assert_eq!(delays(Retry::linear(SECOND)), [1, 2, 3, 3]);
-        assert_eq!(delays(Retry::exponential(SECOND)), [1, 2, 3, 3]);
+            |retry: Retry| (1..=4).map(|n| retry.jitter(Jitter::None).cap(10 * SECOND).delay(n, 0).unwrap().as_secs()).collect::<Vec<_>>();
+        assert_eq!(delays(Retry::constant(2 * SECOND)), [2, 2, 2, 2]);
+        assert_eq!(delays(Retry::linear(2 * SECOND)), [2, 4, 6, 8]);
+        assert_eq!(delays(Retry::exponential(2 * SECOND)), [2, 4, 8, 10]);
         assert_eq!(Retry::none().delay(1, 0), None);
         let endless = Retry::exponential(SECOND).failures_max(u32::MAX).jitter(Jitter::None);
         assert_eq!(endless.delay(1_000_000, 0), Some(Duration::from_secs(600)));
