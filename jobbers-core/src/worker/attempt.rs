@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::Instrument;
 
 use super::claim::{Claimed, Lease, SPAN_MAX, Told};
-use super::engine::Engine;
+use super::engine::{Engine, is_over};
 use super::error::Ask;
 use super::finish;
 use super::metrics::{self, meters};
@@ -71,14 +71,14 @@ impl Engine {
     }
 
     async fn run(self: &Arc<Engine>, job: &Arc<Job>, claimed: &Arc<Claimed>, slot: &Arc<OwnedSemaphorePermit>) -> Ending {
-        let started = Instant::now();
+        let (started, moment) = (Instant::now(), self.moment());
         let head = &job.record.head;
         let _busy = metrics::busy();
         let ending = match self.registry.get(&head.task, head.version) {
             // By the time a busy runtime comes here somebody else may run it.
-            _ if self.is_over(&claimed.lease) || self.stopping.is_cancelled() => Ending::End(End::HandedBack),
+            _ if is_over(&claimed.lease, started, moment.now) || self.stopping.is_cancelled() => Ending::End(End::HandedBack),
             // A take claims unseen.
-            _ if machine::look(job, &self.moment()).is_some() => Ending::Unfit,
+            _ if machine::look(job, &moment).is_some() => Ending::Unfit,
             // It was claimed for a task that another build of this worker knew.
             None => Ending::End(End::HandedBack),
             Some(registration) => {

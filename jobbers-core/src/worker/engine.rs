@@ -39,8 +39,6 @@ pub(super) struct Engine {
     pub(super) attempts: TaskTracker,
     /// No more fetches.
     pub(super) stopping: CancellationToken,
-    /// No more waiting for the store.
-    pub(super) give_up: CancellationToken,
     pub(super) tally: Tally,
 }
 
@@ -59,7 +57,6 @@ impl Engine {
             ends: Arc::new(Semaphore::new(slots)),
             attempts: TaskTracker::new(),
             stopping: CancellationToken::new(),
-            give_up: CancellationToken::new(),
             tally: Tally::default(),
             settings,
         }
@@ -80,11 +77,11 @@ impl Engine {
         let nonce = self.backend.draws().draw().nonce;
         Claim { owner: self.id, now: lease.claimed_at, wake_at: lease.claimed_at + lease.length, nonce }
     }
+}
 
-    /// Whether an attempt must not start under that lease any more, by either clock.
-    pub(super) fn is_over(&self, lease: &Lease) -> bool {
-        lease.claimed.elapsed() >= lease.length || self.backend.clock().now() >= lease.claimed_at + lease.length
-    }
+/// Whether an attempt must not start under that lease any more, by either clock.
+pub(super) fn is_over(lease: &Lease, now: Instant, clock: Timestamp) -> bool {
+    now.duration_since(lease.claimed) >= lease.length || clock >= lease.claimed_at + lease.length
 }
 
 /// What a decision of the machine may know now.

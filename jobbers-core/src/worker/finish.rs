@@ -15,14 +15,10 @@ use crate::policy::Decision;
 use crate::record::{AttemptEnd, Head};
 use crate::seldom::seldom;
 
-/// Commits the end of an attempt.
+/// Commits the end of an attempt. Where the store has not answered for longer than a stopping worker waits, the lease runs out, and somebody
+/// rescues the job.
 pub(super) async fn finish(engine: &Engine, job: Arc<Job>, claimed: &Claimed, ending: Ending) {
-    let end = Finish { engine, claimed, job };
-    tokio::select! {
-        () = end.run(ending) => {}
-        // The store has not answered for longer than a stopping worker waits: the lease runs out, and somebody rescues the job.
-        () = engine.give_up.cancelled() => {}
-    }
+    Finish { engine, claimed, job }.run(ending).await;
 }
 
 struct Finish<'a> {
@@ -49,6 +45,7 @@ impl Finish<'_> {
                     let why = format!("its follow-up {id} is taken: another job of this run has that step");
                     ending = refused(&why);
                 }
+                Err(_) if self.engine.committer.is_abandoned() => return,
                 Err(error) => match self.give_in(&ending, &error) {
                     Some(instead) => ending = instead,
                     None => return,

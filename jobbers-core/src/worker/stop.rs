@@ -140,7 +140,7 @@ async fn end_attempts(engine: &Engine, all_ended: impl Future<Output = ()>, orde
         let waited = since.get_or_insert_with(Instant::now).elapsed();
         if waited > engine.settings.patience && !gave_up {
             gave_up = true;
-            engine.give_up.cancel();
+            engine.committer.abandon();
         }
         if waited > engine.settings.patience + GIVE_UP_PATIENCE {
             tracing::warn!(worker = %engine.id, attempts = engine.claims.count(), "attempts are left; their leases run out");

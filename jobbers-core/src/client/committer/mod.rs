@@ -3,7 +3,7 @@
 mod gather;
 mod settle;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -105,6 +105,7 @@ enum Line {
         gatherer: JoinHandle<()>,
     },
     Closed,
+    Abandoned,
 }
 
 impl Committer {
@@ -149,14 +150,14 @@ impl Committer {
 
     /// Hands a call over; gives it back, with where to wait, while there is no room.
     fn offer(&self, call: Call, pending: &Pending) -> Result<Option<(mpsc::Sender<Call>, Call)>> {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = self.lock();
         let call = match &*line {
             Line::Open { calls, .. } => match calls.try_send(call) {
                 Ok(()) => return Ok(None),
                 Err(TrySendError::Full(unsent)) => return Ok(Some((calls.clone(), unsent))),
                 Err(TrySendError::Closed(unsent)) => unsent,
             },
-            Line::Closed => {
+            Line::Closed | Line::Abandoned => {
                 let why = format!("{}: it was closed; make another client", pending.what(self));
                 return Err(Error::new(ErrorKind::Stopped, "commit", why));
             }
@@ -168,11 +169,26 @@ impl Committer {
         Ok(Some((calls, call)))
     }
 
+    /// Refuses further commits, and waits for none: those under way are answered with an error at once, and may still be applied.
+    pub(crate) fn abandon(&self) {
+        if let Line::Open { gatherer, .. } = std::mem::replace(&mut *self.lock(), Line::Abandoned) {
+            gatherer.abort();
+        }
+    }
+
+    pub(crate) fn is_abandoned(&self) -> bool {
+        matches!(*self.lock(), Line::Abandoned)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Refuses further commits, waits until those under way have their answers, and joins the task.
     ///
     /// Cancel safe: what is under way goes on, and the task ends by itself.
     pub async fn close(&self) {
-        let line = std::mem::replace(&mut *self.line.lock().unwrap_or_else(PoisonError::into_inner), Line::Closed);
+        let line = std::mem::replace(&mut *self.lock(), Line::Closed);
         if let Line::Open { calls, gatherer } = line {
             drop(calls);
             if let Err(error) = gatherer.await {
