@@ -166,3 +166,28 @@ fn capabilities_of(parts: &BackendParts) -> Capabilities {
     let of_all = queue.both(store).both(limiter).both(Capabilities::of(&[Durable, MultiProcess]));
     of_queue.either(of_store).either(of_all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::{self, Memory};
+
+    #[test]
+    fn a_backend_says_what_it_is_and_what_its_parts_can() {
+        use Capability::{AtomicDispatch, Fifo, List, Priority};
+        let backend = memory::open();
+        assert_eq!((backend.name(), backend.location()), ("memory", "memory:"));
+        assert_eq!(backend.capabilities(), Capabilities::of(&[AtomicDispatch, Priority, Fifo, List]));
+        let caller = Memory::new().dispatch(Dispatch::Caller).open();
+        assert_eq!(caller.capabilities(), Capabilities::of(&[Priority, Fifo, List]));
+    }
+
+    #[test]
+    fn without_its_fast_path_it_is_the_same_backend() {
+        let backend = memory::open();
+        let other = backend.without_take();
+        assert!(backend.take().is_some() && other.take().is_none());
+        assert_eq!((other.name(), other.capabilities()), (backend.name(), backend.capabilities()));
+        assert!(Arc::ptr_eq(other.bell(), backend.bell()), "who waits hears what the other one ends");
+    }
+}

@@ -112,3 +112,30 @@ pub enum Dispatch {
     /// Its caller, who pushes what verdicts name: the store never enqueues, and always fills [`Verdict::Applied::ready`](super::Verdict).
     Caller,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOME: Capabilities = Capabilities::of(&[Capability::List, Capability::Durable, Capability::Fifo]);
+    const OTHERS: Capabilities = Capabilities::of(&[Capability::Priority, Capability::Fifo]);
+
+    fn names(set: Capabilities) -> Vec<String> {
+        set.iter().map(|capability| capability.to_string()).collect()
+    }
+
+    #[test]
+    fn sets_are_joined_and_intersected() {
+        assert_eq!(names(SOME), ["durable", "fifo", "list"]);
+        assert_eq!(names(SOME.both(OTHERS)), ["fifo"]);
+        assert_eq!(names(SOME.either(OTHERS)), ["durable", "priority", "fifo", "list"]);
+        assert_eq!(names(Capabilities::default()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn reports_know_them_by_these_names() {
+        let all = Capabilities::of(&Capability::ALL);
+        assert_eq!(names(all), ["durable", "multi-process", "atomic-dispatch", "priority", "fifo", "list"]);
+        assert_eq!(format!("{SOME:?}"), "{Durable, Fifo, List}");
+    }
+}

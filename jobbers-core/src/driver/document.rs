@@ -89,3 +89,13 @@ pub enum DocVerdict {
     /// It was refused: what stands there.
     Conflict(Option<Doc>),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_keep_their_kinds_under_these_names() {
+        assert_eq!(DocKind::ALL.map(DocKind::as_str), ["role", "queue", "task", "schedule", "worker", "token", "epoch"]);
+    }
+}
