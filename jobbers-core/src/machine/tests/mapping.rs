@@ -1,5 +1,6 @@
 use super::*;
-use crate::record::{MapPlan, Template};
+use crate::policy::OnStop;
+use crate::record::{MapPlan, Template, TracePair};
 
 /// Step 0 is a map over a list, step 1 its join.
 fn map() -> World {
@@ -9,10 +10,13 @@ fn map() -> World {
         queue: QueueName::new("pages").unwrap(),
         retry: Retry::constant(SECOND),
         attempt_timeout: Some(9 * SECOND),
+        heartbeat_every: Some(2 * SECOND),
+        on_stop: OnStop::Finish,
         ..Template::default()
     };
     let later = QueueName::new("later").unwrap();
     let mut map = submission(0);
+    map.spec.trace = vec![TracePair { name: "traceparent".into(), ..TracePair::default() }];
     map.spec.map = Some(Box::new(MapPlan {
         item: template,
         join_queue: later.clone(),
@@ -48,6 +52,8 @@ fn a_chunk_inserts_items_and_lets_the_join_wait_for_them() {
     assert_eq!((item.record.head.task.as_str(), item.record.head.version, item.record.head.queue.as_str()), ("page.index", 3, "pages"));
     assert_eq!((&item.spec.parameters[..], item.spec.content_type.as_str()), (&b"2"[..], "application/json"));
     assert_eq!((item.spec.retry, item.spec.attempt_timeout), (Retry::constant(SECOND), Some(9 * SECOND)));
+    assert_eq!((item.spec.heartbeat_every, item.spec.on_stop), (Some(2 * SECOND), OnStop::Finish));
+    assert_eq!(item.spec.trace, map.spec.trace);
     assert_ne!(item.spec.digest, world.job(2).spec.digest);
     world.now = 1;
     world.due(0);
@@ -159,4 +165,18 @@ fn items_add_follow_ups_beside_all_items() {
         world.commit(&end(&job, &success(), &Also { then: vec![submission(0); 2], inline: None }, &m));
     }
     assert_eq!(world.records.keys().filter(|id| id.step >= 1 << 31).count(), 4);
+}
+
+#[test]
+fn the_last_item_has_the_last_step_number_below_those_of_follow_ups() {
+    let at_place = |cursor: u64| {
+        let mut world = map();
+        let mut job = world.claim(0);
+        job.spec.map.as_mut().unwrap().cursor = cursor;
+        let commit = map_chunk(&job, &items(&["1"]), SECOND, &world.m());
+        commit.ops.last().unwrap().id().step
+    };
+    let last = (1 << 31) - 1;
+    assert_eq!(at_place(last - 2), last as u32);
+    assert!(std::panic::catch_unwind(|| at_place(last - 1)).is_err());
 }

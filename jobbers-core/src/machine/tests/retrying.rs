@@ -45,6 +45,26 @@ fn a_retry_lifts_what_would_end_the_job_at_once() {
 }
 
 #[test]
+fn a_retry_lifts_a_time_that_has_come_and_keeps_one_that_has_not() {
+    for (now, expires_at, deadline, left) in [
+        (5, Some(9), Some(5), (Some(at(9)), None)),
+        (5, Some(5), Some(6), (None, Some(at(6)))),
+        (5, Some(6), Some(9), (Some(at(6)), Some(at(9)))),
+    ] {
+        let mut one = submission(0);
+        (one.spec.expires_at, one.spec.deadline) = (expires_at.map(at), deadline.map(at));
+        let mut world = World::with(&[one]);
+        world.claim(0);
+        world.end(0, &failure_with(Decision::Fail));
+        world.now = now;
+        let (job, m) = (world.job(0), world.m());
+        world.commit(&retry(&job, &m).unwrap());
+        let spec = world.job(0).spec;
+        assert_eq!((spec.expires_at, spec.deadline), left);
+    }
+}
+
+#[test]
 fn only_dead_and_cancelled_lone_jobs_are_retried() {
     let mut world = World::with(&chain());
     let m = world.m();
@@ -53,7 +73,7 @@ fn only_dead_and_cancelled_lone_jobs_are_retried() {
         assert_eq!(refused(&world, step).kind(), ErrorKind::WrongState);
     }
     world.claim(1);
-    assert!(refused(&world, 1).to_string().contains("is running"));
+    assert!(refused(&world, 1).to_string().contains("is running; ask it to stop first"));
     world.end(1, &failure_with(Decision::Fail));
     assert!(refused(&world, 1).to_string().contains("step of a workflow"));
     let mut world = World::with(&[submission(0)]);

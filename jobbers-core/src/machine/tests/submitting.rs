@@ -1,4 +1,6 @@
 use super::*;
+use crate::id::LimitName;
+use crate::record::LimitKey;
 
 #[test]
 fn a_job_is_ready_at_once_without_a_time_or_parents() {
@@ -7,6 +9,16 @@ fn a_job_is_ready_at_once_without_a_time_or_parents() {
     assert_eq!((head.state, head.wake_at, head.attempt), (JobState::Ready, None, 0));
     assert_eq!((head.revision.count, head.created_at, head.version), (1, at(0), 2));
     assert_eq!(world.ready[0].queue.as_str(), "mail");
+}
+
+#[test]
+fn a_head_says_what_was_submitted() {
+    let mut one = submission(0);
+    one.limits = vec![LimitKey { limit: LimitName::new("customer").unwrap(), value: "42".into() }];
+    (one.remaining, one.ready_when) = (3, ReadyWhen::Failed(2));
+    let head = World::with(&[one.clone()]).job(0).record.head;
+    assert_eq!((head.task, head.queue, head.priority, head.limits), (one.task, one.queue, one.priority, one.limits));
+    assert_eq!((head.state, head.remaining, head.ready_when), (JobState::Waiting, 3, ReadyWhen::Failed(2)));
 }
 
 #[test]
