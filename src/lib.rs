@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod connect;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 
 pub use connect::connect;
 pub use jobbers_core::{client, driver, error, id, memory, policy, record, scheduler, task, testing, time, worker};

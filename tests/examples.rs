@@ -56,6 +56,13 @@ fn each_short_example_prints_what_it_shows() {
              attempt 1 logs to /var/log/attempt-1.log\n3 words so far\n",
         ),
         ("map_join", "squares: 338181, and 1 dead\n"),
+        (
+            "metrics",
+            "jobbers_attempts_total{outcome=\"failed\",queue=\"default\",task=\"card.charge\"} 3\n\
+             jobbers_attempts_total{outcome=\"succeeded\",queue=\"default\",task=\"card.charge\"} 2\n\
+             jobbers_ended_total{queue=\"default\",state=\"dead\",task=\"card.charge\"} 1\n\
+             jobbers_ended_total{queue=\"default\",state=\"succeeded\",task=\"card.charge\"} 2\n",
+        ),
         ("then", "receipt for 500 cents\nthank you, here is your receipt for 500 cents\nthe run has succeeded\n"),
     ] {
         let output = Command::new(kill::example(name, &folder.0)).output().unwrap();

@@ -14,7 +14,8 @@ pub mod time;
 
 pub mod policy;
 pub mod record;
-mod seldom;
+#[doc(hidden)]
+pub mod seldom;
 pub mod task;
 pub mod telemetry;
 

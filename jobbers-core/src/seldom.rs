@@ -10,7 +10,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 
 /// One place in the code that logs.
 #[derive(Debug)]
-pub(crate) struct Seldom(Mutex<State>);
+pub struct Seldom(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -19,13 +19,20 @@ struct State {
     left_out: u64,
 }
 
+impl Default for Seldom {
+    fn default() -> Seldom {
+        Seldom::new()
+    }
+}
+
 impl Seldom {
-    pub(crate) const fn new() -> Seldom {
+    /// A place that has not logged yet.
+    pub const fn new() -> Seldom {
         Seldom(Mutex::new(State { since: None, lines: 0, left_out: 0 }))
     }
 
     /// Whether a line may go out now: then how many were left out since the last one.
-    pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
+    pub fn pass(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.since.is_none_or(|since| now.saturating_duration_since(since) >= WINDOW) {
             (state.since, state.lines) = (Some(now), 0);

@@ -86,6 +86,7 @@ pub use handle::JobHandle;
 pub use map::{MAP_WINDOW, MapJoin};
 pub use run::{CancelledRun, MapView, RunHandle, RunView};
 pub use submit::Submit;
+pub(crate) use trace::current as current_trace;
 pub use view::{AttemptView, JobView, Jobs, ProgressView, StopView};
 
 use std::sync::Arc;

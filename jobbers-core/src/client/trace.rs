@@ -9,7 +9,7 @@ use crate::record::TracePair;
 const TRACE_PAIRS_MAX: usize = 4;
 
 /// What the global propagator says of the current context; nothing where none is installed. What is too long to be kept whole is left out.
-pub(super) fn current() -> Vec<TracePair> {
+pub(crate) fn current() -> Vec<TracePair> {
     struct Pairs(Vec<TracePair>);
     impl Injector for Pairs {
         fn set(&mut self, name: &str, value: String) {

@@ -8,13 +8,14 @@ mod queues;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter, ObservableGauge, UpDownCounter};
 use opentelemetry::{KeyValue, global};
 
 pub(crate) use self::queues::Queues;
 use crate::id::{QueueName, TaskName};
+use crate::record::TracePair;
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,6 +160,29 @@ impl Metric {
         let meter = meter();
         let builder = meter.f64_histogram(self.name).with_unit(self.unit).with_description(self.about);
         builder.with_boundaries(DURATION_BOUNDS.to_vec()).build()
+    }
+}
+
+/// Ties the span of an attempt to the trace context of its job's submit.
+pub type Tie = fn(&tracing::Span, &[TracePair]);
+
+static TIE: RwLock<Option<Tie>> = RwLock::new(None);
+
+/// Sets what ties attempts to the traces that their jobs were submitted in; until then spans of attempts stand alone.
+///
+/// It is called for each attempt of a job that carries a trace context, when its span was just made: what can only be set before a span
+/// starts, as its parent, still can. Which library records spans is not this crate's matter, so this is how one comes in.
+pub fn tie_attempts(tie: Tie) {
+    *TIE.write().unwrap_or_else(PoisonError::into_inner) = Some(tie);
+}
+
+/// Ties this span of an attempt, if there is something to tie it to.
+pub(crate) fn tie(span: &tracing::Span, trace: &[TracePair]) {
+    if !trace.is_empty()
+        && !span.is_disabled()
+        && let Some(tie) = *TIE.read().unwrap_or_else(PoisonError::into_inner)
+    {
+        tie(span, trace);
     }
 }
 

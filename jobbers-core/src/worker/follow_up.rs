@@ -1,5 +1,6 @@
 //! Jobs that a handler adds to its run.
 
+use crate::client::current_trace;
 use crate::error::Result;
 use crate::id::{JobId, SmallText};
 use crate::machine::Submission;
@@ -27,6 +28,7 @@ pub(super) fn follow_up<P: Serialize>(parent: JobId, def: &TaskDef, parameters: 
         deadline: def.deadline_after.map(|after| now + after),
         expires_at: def.expires_after.map(|after| now + after),
         parameters,
+        trace: current_trace(),
         ..Spec::default()
     };
     Ok(Submission {

@@ -145,8 +145,9 @@ impl Drop for Busy {
 /// The span of one attempt.
 pub(super) fn span(job: &Job) -> Span {
     let head = &job.record.head;
-    tracing::info_span!(
+    let span = tracing::info_span!(
         target: "jobbers_core::worker",
+        parent: None,
         telemetry::ATTEMPT_SPAN,
         otel.name = %format_args!("{} {}", telemetry::ATTEMPT_SPAN, head.queue),
         otel.kind = "consumer",
@@ -156,5 +157,7 @@ pub(super) fn span(job: &Job) -> Span {
         attempt = head.attempt,
         queue = %head.queue,
         outcome = tracing::field::Empty,
-    )
+    );
+    telemetry::tie(&span, &job.spec.trace);
+    span
 }
