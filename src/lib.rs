@@ -16,6 +16,6 @@ pub use jobbers_core::id::{JobId, QueueName, RunId, TaskName, WorkerId};
 pub use jobbers_core::policy::{Decision, Jitter, OnStop, Retry};
 pub use jobbers_core::record::{JobState, Priority};
 pub use jobbers_core::scheduler::Scheduler;
-pub use jobbers_core::task::Task;
+pub use jobbers_core::task::{Codec, Task};
 pub use jobbers_core::time::Timestamp;
 pub use jobbers_core::worker::{Ctx, JobError, MapEnd, MapPage, Worker, WorkerHandle};

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use jobbers::worker::State;
-use jobbers::{Client, Ctx, JobError, OnStop, Priority, Retry, Task, Worker, task};
+use jobbers::{Client, Codec, Ctx, JobError, OnStop, Priority, Retry, Task, Worker, task};
 
 #[derive(serde::Serialize, serde::Deserialize, Debug)]
 struct Mail {
@@ -20,6 +20,7 @@ const TWICE: Retry = Retry::none().failures_max(2);
     version = 3,
     queue = "mail",
     priority = Priority::High,
+    codec = "json",
     retry = TWICE,
     timeout = "1min 30s",
     heartbeat_every = "10s",
@@ -59,6 +60,7 @@ fn its_task_is_the_one_that_would_be_written_by_hand() {
         .version(3)
         .queue("mail")
         .priority(Priority::High)
+        .codec(Codec::Json)
         .retry(TWICE)
         .timeout(Duration::from_secs(90))
         .heartbeat_every(Duration::from_secs(10))
@@ -67,6 +69,22 @@ fn its_task_is_the_one_that_would_be_written_by_hand() {
         .expires_after(Duration::from_secs(2 * 3600));
     let made: Task<Mail, String> = send_mail::TASK;
     assert_eq!(made.def(), BY_HAND.def());
+}
+
+#[cfg(feature = "msgpack")]
+#[tokio::test]
+async fn a_codec_is_named_in_quotes() {
+    #[task(name = "half", codec = "msgpack", crate = ::jobbers)]
+    async fn half(number: f64) -> jobbers::Result<f64> {
+        Ok(number / 2.0)
+    }
+    assert_eq!(half::TASK.def().codec, Codec::Msgpack);
+    let backend = jobbers::connect("memory:").await.unwrap();
+    let worker = Worker::queues(["default"]).register::<half>().start(&backend).await.unwrap();
+    let job = half::submit(&Client::new(&backend), &5.0).await.unwrap();
+    assert_eq!(job.output().await.unwrap(), 2.5);
+    assert_eq!(job.record().await.unwrap().parameters.to_string(), "5.0");
+    worker.stop().await.unwrap();
 }
 
 #[test]

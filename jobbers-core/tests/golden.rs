@@ -49,7 +49,7 @@ fn heads_of_every_version_are_read() {
 
 #[test]
 fn specs_of_every_version_are_read() {
-    check(&[("spec.1.bin", values::spec_1())]);
+    check(&[("spec.1.bin", values::spec_1()), ("spec.2.bin", values::spec_2())]);
 }
 
 #[test]

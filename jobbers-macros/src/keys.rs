@@ -10,20 +10,21 @@ use crate::{duration, names};
 
 /// All keys, for the message that meets an unknown one.
 const KEYS: &str =
-    "name, version, queue, priority, retry, timeout, heartbeat_every, on_stop, deadline_after, expires_after, blocking, crate";
+    "name, version, queue, priority, codec, retry, timeout, heartbeat_every, on_stop, deadline_after, expires_after, blocking, crate";
 
 /// The keys, checked.
 pub(crate) struct Keys {
     pub(crate) name: LitStr,
     pub(crate) root: TokenStream,
     pub(crate) blocking: Option<Span>,
-    /// The calls that follow `Task::new(name)`, in the order of the keys.
+    /// The calls that follow `Task::new(name)`, in any order.
     pub(crate) calls: Vec<TokenStream>,
 }
 
 impl Parse for Keys {
     fn parse(input: ParseStream<'_>) -> Result<Keys> {
-        let (mut name, mut root, mut blocking, mut calls, mut seen) = (None, None, None, Vec::new(), Vec::<Ident>::new());
+        let (mut name, mut root, mut blocking, mut codec) = (None, None, None, None);
+        let (mut calls, mut seen) = (Vec::new(), Vec::<Ident>::new());
         while !input.is_empty() {
             let key = input.call(Ident::parse_any)?;
             if seen.contains(&key) {
@@ -47,6 +48,11 @@ impl Parse for Keys {
                     let queue = text(input, &key, names::queue)?;
                     calls.push(quote!(.queue(#queue)));
                 }
+                "codec" => {
+                    let mut variant = "";
+                    let text = text(input, &key, |text| names::codec(text).map(|found| variant = found))?;
+                    codec = Some(Ident::new(variant, text.span()));
+                }
                 "timeout" | "heartbeat_every" | "deadline_after" | "expires_after" => {
                     let mut millis = 0;
                     text(input, &key, |text| duration::millis(text).map(|found| millis = found))?;
@@ -67,6 +73,7 @@ impl Parse for Keys {
             Error::new(Span::call_site(), "a task needs a name, which stays when the function is renamed: #[task(name = \"mail.send\")]")
         };
         let root = root.map_or_else(|| quote!(::jobbers), |path| quote!(#path));
+        calls.extend(codec.map(|codec| quote!(.codec(#root::task::Codec::#codec))));
         Ok(Keys { name: name.ok_or_else(missing)?, root, blocking, calls })
     }
 }

@@ -25,6 +25,7 @@ use proc_macro::TokenStream;
 /// | `version = 2` | its version | 1 |
 /// | `queue = "mail"` | the queue of its jobs | `default` |
 /// | `priority = Priority::High` | the level there | normal |
+/// | `codec = "msgpack"` | how parameters and outputs are written: `json`, or with their features `msgpack` or `bincode` | `json` |
 /// | `retry = Retry::none()` | when to try again: any constant expression | `Retry::DEFAULT` |
 /// | `timeout = "30s"` | how long an attempt may take | no limit |
 /// | `heartbeat_every = "10s"` | how often it has to give a sign of life | none is asked for |

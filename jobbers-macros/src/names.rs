@@ -26,6 +26,16 @@ pub(crate) fn queue(name: &str) -> Result<(), String> {
     check("queue", name, "", 80)
 }
 
+/// The variant of the codec with that name.
+pub(crate) fn codec(name: &str) -> Result<&'static str, String> {
+    match name {
+        "json" => Ok("Json"),
+        "msgpack" => Ok("Msgpack"),
+        "bincode" => Ok("Bincode"),
+        _ => Err(format!("{name:?} is no codec: there are \"json\", and \"msgpack\" and \"bincode\" with the features of these names")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{queue, task};

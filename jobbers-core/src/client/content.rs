@@ -4,6 +4,7 @@ use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, QueueName, TaskName};
 use crate::machine::Job;
 use crate::record::digest;
+use crate::task::payload::Payload;
 
 /// What counts: task, version, queue, parameters and the options as they were given; the trace context, and what a task's definition adds,
 /// do not.
@@ -23,13 +24,15 @@ impl Content {
         digest(&parts)
     }
 
-    /// Whether `stored` says the same. Parameters are compared as JSON values: a hash map is written in another order each time.
-    pub(super) fn is_same(&self, parameters: &[u8], stored: &Job) -> bool {
+    /// Whether `stored` says the same. Parameters are compared as values where they can be: a hash map is written in another order each
+    /// time, and a task may have changed its codec.
+    pub(super) fn is_same(&self, parameters: &Payload, stored: &Job) -> bool {
         let spec = &stored.spec;
-        let value = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
-        self.digest(parameters) == spec.digest
-            || (self.digest(&spec.parameters) == spec.digest
-                && value(parameters).is_some_and(|given| value(&spec.parameters).is_some_and(|stored| given == stored)))
+        if parameters.content_type() == spec.content_type.as_str() && self.digest(parameters.bytes()) == spec.digest {
+            return true;
+        }
+        let there = Payload::new(spec.content_type.clone(), spec.parameters.clone());
+        self.digest(there.bytes()) == spec.digest && parameters.value().is_some_and(|given| Some(given) == there.value())
     }
 
     /// The id is taken by something else.

@@ -158,7 +158,7 @@ impl<O: DeserializeOwned> JobHandle<O> {
 fn output_of<O: DeserializeOwned>(job: &JobView) -> Result<O> {
     let named = format!("job {}, {}@{}", job.id, job.task, job.version);
     if job.state == JobState::Succeeded {
-        return payload::decode_output(&named, job.output.bytes());
+        return payload::decode_output(job.output.content_type(), &named, job.output.bytes());
     }
     let why = format!(
         "{named} is {} after {}: {}",

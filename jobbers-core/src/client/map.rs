@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{JobId, QueueName, RunId, SmallText, TaskName};
 use crate::machine::{self, Submission};
 use crate::record::{Edge, MapPlan, Priority, ReadyWhen, Rule, Span, Spec, Template};
-use crate::task::{MAP_TASK, Task, TaskDef, payload};
+use crate::task::payload::{self, Payload};
+use crate::task::{Codec, MAP_TASK, Task, TaskDef};
 use ::bytes::Bytes;
 use serde::Serialize;
 
@@ -55,7 +56,7 @@ impl Client {
     {
         let items: Vec<I> = items.into_iter().collect();
         let source = TaskDef { queue: item.def().queue, priority: item.def().priority, ..TaskDef::new(MAP_TASK) };
-        let parameters = payload::encode_parameters(item.def().name, &items);
+        let parameters = payload::encode_parameters(source.codec, item.def().name, &items);
         self.map(Source { def: source, parameters }, item.def(), join, join_parameters)
     }
 
@@ -86,7 +87,7 @@ impl Client {
         S: Serialize,
         J: Serialize,
     {
-        let parameters = payload::encode_parameters(source.def().name, source_parameters);
+        let parameters = payload::encode_parameters(source.def().codec, source.def().name, source_parameters);
         self.map(Source { def: *source.def(), parameters }, item.def(), join, join_parameters)
     }
 
@@ -96,7 +97,7 @@ impl Client {
             source,
             item: *item,
             join: *join.def(),
-            join_parameters: payload::encode_parameters(join.def().name, join_parameters),
+            join_parameters: payload::encode_parameters(join.def().codec, join.def().name, join_parameters),
             run: self.next_run(),
             window: MAP_WINDOW,
             output: PhantomData,
@@ -211,7 +212,7 @@ impl<R> MapJoin<R> {
             }
             Settled::Conflict { .. } => {
                 let stored = client.job("submit a map", run.into()).await?;
-                if stored.spec.map.is_some() && content.is_same(&parameters, &stored) {
+                if stored.spec.map.is_some() && content.is_same(&Payload::new(map.spec.content_type, parameters), &stored) {
                     return Ok(RunHandle::new(self.client, run));
                 }
                 Err(content.conflict(run.into(), &stored))
@@ -255,7 +256,7 @@ impl Step<'_> {
             remaining,
             ready_when: ReadyWhen::AllEnded,
             spec: Spec {
-                content_type: SmallText::new(payload::JSON),
+                content_type: SmallText::new(def.codec.content_type()),
                 retry: def.retry,
                 attempt_timeout: def.attempt_timeout,
                 heartbeat_every: def.heartbeat_every,
@@ -282,8 +283,10 @@ fn shape(plan: &MapPlan, join: &Step<'_>, join_parameters: &Bytes) -> String {
     let (join_task, join_version) = (&join.names.0, join.def.version);
     let level = |priority: Priority| priority as u8;
     let given = crate::record::digest(&[join_parameters]);
+    // Left out where it is JSON: so were maps submitted that are in stores already.
+    let codec = Some(join.def.codec).filter(|codec| *codec != Codec::Json).map_or("", Codec::content_type);
     format!(
-        "map item={task}@{version} {queue} {} join={join_task}@{join_version} {join_queue} {} {given:02x?} window={window}",
+        "map item={task}@{version} {queue} {} join={join_task}@{join_version} {join_queue} {} {codec}{given:02x?} window={window}",
         level(*priority),
         level(*join_priority),
     )

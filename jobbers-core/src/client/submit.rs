@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{JobId, QueueName, RunId, SmallText};
 use crate::machine::{self, Job, Submission};
 use crate::record::{Head, Priority, ReadyWhen, Revision, Spec};
-use crate::task::{CheckedTask, Task, TaskDef, payload};
+use crate::task::payload::{self, Payload};
+use crate::task::{CheckedTask, Task, TaskDef};
 use crate::time::Timestamp;
 use ::bytes::Bytes;
 use serde::Serialize;
@@ -46,7 +47,7 @@ impl Client {
         Submit {
             client: self.clone(),
             def,
-            parameters: payload::encode_parameters(def.name, parameters),
+            parameters: payload::encode_parameters(def.codec, def.name, parameters),
             run: self.next_run(),
             options: Options::default(),
             output: PhantomData,
@@ -119,7 +120,7 @@ async fn finish<O>(sent: Option<Result<Sent<O>>>) -> Result<JobHandle<O>> {
 /// same again is safe.
 ///
 /// # Errors
-/// - [`ErrorKind::Invalid`]: a name, a time or the parameters break a rule (they may be 512 KiB of JSON).
+/// - [`ErrorKind::Invalid`]: a name, a time or the parameters break a rule (they may be 512 KiB, encoded).
 /// - [`ErrorKind::Conflict`]: the id is taken by other content.
 /// - Others: what the store says once patience is over. If [`Error::outcome_unknown`], it may have been submitted.
 #[derive(Debug)]
@@ -209,7 +210,7 @@ impl<O> Submit<O> {
         let now = self.client.backend().clock().now();
         let Times { run_at, expires_at, deadline } = self.options.times(&def, now)?;
         let spec = Spec {
-            content_type: SmallText::new(payload::JSON),
+            content_type: SmallText::new(def.codec.content_type()),
             digest: content.digest(&parameters),
             parameters,
             retry: def.retry,
@@ -309,6 +310,8 @@ impl<O> Prepared<O> {
             return Err(Error::new(ErrorKind::Conflict, "submit a job", why));
         }
         let stored: Job = self.client.job("submit a job", id).await?;
-        if self.content.is_same(&self.submission.spec.parameters, &stored) { Ok("same") } else { Err(self.content.conflict(id, &stored)) }
+        let Spec { content_type, parameters, .. } = &self.submission.spec;
+        let given = Payload::new(content_type.clone(), parameters.clone());
+        if self.content.is_same(&given, &stored) { Ok("same") } else { Err(self.content.conflict(id, &stored)) }
     }
 }

@@ -161,7 +161,7 @@ impl JobView {
         let progress: Progress = decode_versioned(&record.progress)?;
         let Head { revision, state, task, version, queue, priority, attempt, owner, started_at, .. } = record.head;
         let Head { asked, parked_on, remaining, wake_at, created_at, ended_at, .. } = record.head;
-        let Spec { parameters, deadline, expires_at, map, .. } = spec;
+        let Spec { parameters, content_type, deadline, expires_at, map, .. } = spec;
         let said = !record.progress.is_empty() && state == JobState::Running && progress.attempt == attempt;
         Ok(JobView {
             id,
@@ -188,8 +188,8 @@ impl JobView {
             attempts_forgotten: trail.forgotten,
             deadline,
             expires_at,
-            parameters: parameters.into(),
-            output: record.output.into(),
+            parameters: Payload::new(content_type.clone(), parameters),
+            output: Payload::new(content_type, record.output),
             items_added: map.map(|plan| plan.cursor),
             revision,
         })

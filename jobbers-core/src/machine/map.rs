@@ -8,6 +8,7 @@ use super::{Job, Moment, Submission, insert};
 use crate::driver::{COMMIT_OPS_MAX, Commit, Op};
 use crate::id::{JobId, SmallText};
 use crate::record::{Cause, Edge, JobState, MapPlan, ReadyWhen, Spec, digest};
+use crate::task::Codec;
 use bytes::Bytes;
 
 /// Most items of one chunk: with the map and the release of the join they fill a commit.
@@ -76,7 +77,7 @@ fn item(job: &Job, plan: &MapPlan, place: u64, parameters: &Bytes) -> Submission
         ready_when: ReadyWhen::AllEnded,
         spec: Spec {
             parameters: parameters.clone(),
-            content_type: SmallText::new("application/json"),
+            content_type: SmallText::new(Codec::Json.content_type()),
             digest: digest(&content),
             retry: template.retry,
             attempt_timeout: template.attempt_timeout,

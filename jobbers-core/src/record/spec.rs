@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 pub struct Spec {
     /// The parameters' bytes, at most [`PARAMETERS_BYTES_MAX`](super::PARAMETERS_BYTES_MAX).
     pub parameters: Bytes,
-    /// What they are: `application/json`.
+    /// What they are, and what the output will be: `application/json`.
     pub content_type: SmallText,
     /// 128 bits over task, version, queue, parameters and options: is it the same submission?
     pub digest: [u8; 16],

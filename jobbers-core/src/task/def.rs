@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Codec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{QueueName, TaskName};
 use crate::policy::{OnStop, Retry};
@@ -25,6 +26,8 @@ pub struct TaskDef {
     pub queue: &'static str,
     /// Their level there.
     pub priority: Priority,
+    /// How their parameters and outputs are written.
+    pub codec: Codec,
     /// When they are tried again.
     pub retry: Retry,
     /// How long one attempt may take.
@@ -49,13 +52,14 @@ pub struct CheckedTask {
 }
 
 impl TaskDef {
-    /// Names a task: version 1, queue `default`, [`Retry::DEFAULT`], no time limits.
+    /// Names a task: version 1, queue `default`, JSON, [`Retry::DEFAULT`], no time limits.
     pub const fn new(name: &'static str) -> TaskDef {
         TaskDef {
             name,
             version: 1,
             queue: "default",
             priority: Priority::Normal,
+            codec: Codec::Json,
             retry: Retry::DEFAULT,
             attempt_timeout: None,
             heartbeat_every: None,
@@ -91,7 +95,8 @@ impl TaskDef {
         Error::new(ErrorKind::Invalid, "use a task", format!("{self}: {why}"))
     }
 
-    /// The task as a map's template of its items. What is counted from a submit does not go into it: items appear over time.
+    /// The task as a map's template of its items. What is counted from a submit does not go into it: items appear over time. Nor does the
+    /// codec: items are JSON.
     ///
     /// # Errors
     /// As [`checked`](TaskDef::checked).

@@ -1,5 +1,6 @@
 //! Tasks: named, versioned code. The handle of one is all that a producer needs.
 
+mod codec;
 mod def;
 pub mod payload;
 
@@ -7,6 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+pub use codec::Codec;
 pub use def::{CheckedTask, MAP_TASK, TaskDef};
 
 use crate::policy::{OnStop, Retry};
@@ -37,7 +39,7 @@ pub struct Task<P, O = ()> {
 }
 
 impl<P, O> Task<P, O> {
-    /// Names a task: version 1, queue `default`, [`Retry::DEFAULT`], no time limits.
+    /// Names a task: version 1, queue `default`, JSON, [`Retry::DEFAULT`], no time limits.
     pub const fn new(name: &'static str) -> Task<P, O> {
         Task { def: TaskDef::new(name), types: PhantomData }
     }
@@ -67,6 +69,12 @@ impl<P, O> Task<P, O> {
     #[must_use]
     pub const fn priority(self, priority: Priority) -> Task<P, O> {
         Task::with(TaskDef { priority, ..self.def })
+    }
+
+    /// Sets how parameters and outputs are written; JSON by default. Jobs that were submitted before are read as they were written.
+    #[must_use]
+    pub const fn codec(self, codec: Codec) -> Task<P, O> {
+        Task::with(TaskDef { codec, ..self.def })
     }
 
     /// Sets when a failed job is tried again; [`Retry::DEFAULT`] by default.

@@ -15,12 +15,12 @@ use serde::Serialize;
 /// As [`TaskDef::checked`] and [`payload::encode_parameters`].
 pub(super) fn follow_up<P: Serialize>(parent: JobId, def: &TaskDef, parameters: &P, now: Timestamp) -> Result<Submission> {
     let CheckedTask { task, queue } = def.checked()?;
-    let parameters = payload::encode_parameters(def.name, parameters)?;
+    let parameters = payload::encode_parameters(def.codec, def.name, parameters)?;
     let version = def.version.to_be_bytes();
     let content: [&[u8]; 4] = [task.as_str().as_bytes(), &version, queue.as_str().as_bytes(), &parameters];
     let spec = Spec {
         digest: digest(&content),
-        content_type: SmallText::new(payload::JSON),
+        content_type: SmallText::new(def.codec.content_type()),
         retry: def.retry,
         attempt_timeout: def.attempt_timeout,
         heartbeat_every: def.heartbeat_every,

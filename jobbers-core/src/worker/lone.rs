@@ -129,7 +129,7 @@ impl LoneAttempt {
         let def = task.def();
         let state = self.claimed.state();
         let of_task = state.then.iter().filter(|then| (then.task.as_str(), then.version) == (def.name, def.version));
-        let decoded = of_task.map(|then| payload::decode_parameters(def.name, &then.spec.parameters));
+        let decoded = of_task.map(|then| payload::decode_parameters(then.spec.content_type.as_str(), def.name, &then.spec.parameters));
         decoded.map(|decoded| decoded.unwrap_or_else(|error| panic!("{error}"))).collect()
     }
 

@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 use super::JobError;
 use super::ctx::Ctx;
 use super::handler::{MapEnd, MapPage, MapSource};
-use super::registry::{Call, Done, Run, parameters};
+use super::registry::{Call, Done, Run, codec, parameters};
 use crate::driver::COMMIT_BYTES_MAX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::machine::MAP_CHUNK_ITEMS_MAX;
 use crate::record::{MapPlan, TRAIL_BYTES_MAX};
-use crate::task::{MAP_TASK, TaskDef, payload};
+use crate::task::{Codec, MAP_TASK, TaskDef, payload};
 
 /// The step of a map's join.
 const JOIN_STEP: u32 = 1;
@@ -74,7 +74,7 @@ where
                 (true, MapEnd::Last) => ended(&room),
                 (true, MapEnd::More) => Ok(Done::Chunk { items: Vec::new(), pause: PAUSE_EMPTY }),
                 (false, _) => {
-                    let item = |item: &I| payload::encode_parameters(room.plan.item.task.as_str(), item);
+                    let item = |item: &I| payload::encode_parameters(Codec::Json, room.plan.item.task.as_str(), item);
                     room.chunk(items.iter().map(item).collect::<Result<_>>().map_err(JobError::fail)?)
                 }
             }
@@ -85,6 +85,7 @@ where
 /// What a map may insert now.
 struct Room {
     plan: Box<MapPlan>,
+    codec: Codec,
     /// At most so many items.
     items: usize,
     /// At most so many bytes.
@@ -108,7 +109,7 @@ impl Room {
         // The commit carries the whole list again, since the cursor lies beside it.
         let bytes = COMMIT_BYTES_MAX.saturating_sub(job.record.spec.len() + TRAIL_BYTES_MAX + ITEM_BYTES);
         let items = window.saturating_sub(outstanding).min(MAP_CHUNK_ITEMS_MAX);
-        Ok(Room { plan, items, bytes, outstanding })
+        Ok(Room { plan, codec: codec(ctx)?, items, bytes, outstanding })
     }
 
     fn window(&self) -> usize {
@@ -143,5 +144,5 @@ impl Room {
 
 /// The list is spread: the output is the number of its items.
 fn ended(room: &Room) -> Result<Done, JobError> {
-    payload::encode_output(MAP_TASK, &room.plan.cursor).map(Done::Output).map_err(JobError::fail)
+    payload::encode_output(room.codec, MAP_TASK, &room.plan.cursor).map(Done::Output).map_err(JobError::fail)
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use crate::driver::Backend;
@@ -10,7 +9,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::id::{JobId, RunId, SmallText};
 use crate::machine::Job;
 use crate::record::{JobState, Span};
-use crate::task::payload;
+use crate::task::payload::{self, Payload};
 
 /// Parents in one page.
 pub const PARENTS_PAGE_COUNT: u32 = 256;
@@ -34,17 +33,20 @@ pub struct Parent {
     pub state: JobState,
     /// Why it did not succeed; empty if it did.
     pub why: SmallText,
-    output: Bytes,
+    output: Payload,
 }
 
 impl Parent {
     /// The parent's output; `None` if it did not succeed.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if the output is no `T`, with the path of the field.
+    /// [`ErrorKind::Invalid`] if the output is no `T`, with the path of the field; [`ErrorKind::Unsupported`] if this build does not
+    /// have its codec.
     pub fn output<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         match self.state {
-            JobState::Succeeded => payload::decode_output(&format!("job {}", self.id), &self.output).map(Some),
+            JobState::Succeeded => {
+                payload::decode_output(self.output.content_type(), &format!("job {}", self.id), self.output.bytes()).map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -74,7 +76,8 @@ impl Parents {
                     items = Some((MAP_ITEMS_FIRST, u32::try_from(map.cursor).unwrap_or(u32::MAX - MAP_ITEMS_FIRST)));
                     break;
                 }
-                page.push(Parent { id, state: job.record.head.state, why: job.trail.why, output: job.record.output });
+                let output = Payload::new(job.spec.content_type, job.record.output);
+                page.push(Parent { id, state: job.record.head.state, why: job.trail.why, output });
             }
             self.left.pop_front();
             if count > read {

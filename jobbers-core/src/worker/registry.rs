@@ -17,7 +17,7 @@ use super::{BlockingHandler, Ctx, Handler, JobError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskName;
 use crate::policy::Decision;
-use crate::task::{TaskDef, payload};
+use crate::task::{Codec, TaskDef, payload};
 
 /// One call of a handler.
 pub(super) struct Call {
@@ -95,8 +95,9 @@ where
             // Held until the handler ends or is dropped.
             let _slot = call.slot;
             let parameters = parameters(&def, &call.ctx)?;
+            let codec = codec(&call.ctx)?;
             let output = handler.call(call.ctx, parameters).await?;
-            encoded(&def, &output)
+            encoded(&def, codec, &output)
         })
     })
 }
@@ -117,8 +118,9 @@ where
                 // The slot stays taken for as long as the thread is, also when the attempt has ended.
                 let _slot = call.slot;
                 let parameters = parameters(&def, &call.ctx)?;
+                let codec = codec(&call.ctx)?;
                 let output = handler.call(call.ctx, parameters)?;
-                encoded(&def, &output)
+                encoded(&def, codec, &output)
             });
             match thread.await {
                 Ok(done) => done,
@@ -132,9 +134,15 @@ where
 
 /// The parameters of an attempt. Another attempt would not decode them either.
 pub(super) fn parameters<P: DeserializeOwned>(def: &TaskDef, ctx: &Ctx) -> Result<P, JobError> {
-    payload::decode_parameters(def.name, &ctx.job().spec.parameters).map_err(JobError::fail)
+    let spec = &ctx.job().spec;
+    payload::decode_parameters(spec.content_type.as_str(), def.name, &spec.parameters).map_err(JobError::fail)
 }
 
-fn encoded<O: Serialize>(def: &TaskDef, output: &O) -> Result<Done, JobError> {
-    payload::encode_output(def.name, output).map(Done::Output).map_err(JobError::fail)
+/// The codec of the job, which may not be that of its task any more.
+pub(super) fn codec(ctx: &Ctx) -> Result<Codec, JobError> {
+    Codec::of(ctx.job().spec.content_type.as_str()).map_err(JobError::fail)
+}
+
+fn encoded<O: Serialize>(def: &TaskDef, codec: Codec, output: &O) -> Result<Done, JobError> {
+    payload::encode_output(codec, def.name, output).map(Done::Output).map_err(JobError::fail)
 }

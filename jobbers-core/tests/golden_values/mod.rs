@@ -108,6 +108,11 @@ pub(crate) fn spec_1() -> Spec {
     }
 }
 
+/// Parameters of another content type than JSON: `{"to":"ann"}` in MessagePack.
+pub(crate) fn spec_2() -> Spec {
+    Spec { parameters: Bytes::from_static(b"\x81\xa2to\xa3ann"), content_type: SmallText::new("application/vnd.msgpack"), ..spec_1() }
+}
+
 fn retry_1(failures_max: u32) -> Retry {
     Retry {
         backoff: Backoff::Linear,

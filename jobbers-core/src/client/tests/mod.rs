@@ -1,5 +1,6 @@
 //! The client on the memory driver, with a clock that moves by hand, draws that a seed decides, and a store that fails when it is told to.
 
+mod codecs;
 mod control;
 mod explain;
 mod map;

@@ -1,5 +1,6 @@
 //! The worker as a whole, on the memory driver.
 
+mod codecs;
 mod extracts;
 mod faults;
 mod leases;

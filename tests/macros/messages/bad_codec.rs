@@ -1,0 +1,7 @@
+#[jobbers::task(name = "mail.send", codec = "xml")]
+async fn send(to: String) -> jobbers::Result<()> {
+    drop(to);
+    Ok(())
+}
+
+fn main() {}
