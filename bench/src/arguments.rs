@@ -11,7 +11,8 @@ Usage: jobbers-bench [OPTIONS]
 
 Measures bulk submit, concurrent submit, drain, latency at a fixed rate, and an idle worker; the raw bound of the same run stands beside.
 
-  --url URL          memory: or redb:PATH, without jobs; memory: by default
+  --url URL          memory: or redb:PATH, without jobs; memory: by default. redis://HOST: a table with raw commands beside it, in a
+                     namespace of its own, jobbers-bench, on a server that does nothing else; its appendonly is switched off and on
   --jobs N           jobs of the bulk submit and of the drain; 100000 by default
   --parameters N     bytes of each job's parameters; 100 by default
   --slots N          attempts that run at once; 1000 by default

@@ -7,6 +7,9 @@ mod clock;
 mod latency;
 mod measure;
 mod raw;
+mod redis;
+mod redis_raw;
+mod redis_table;
 mod report;
 
 use std::process::ExitCode;
@@ -29,10 +32,16 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Trouble> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(async { tokio::spawn(measure::all(arguments.clone())).await })??;
-    print!("{}", report.text());
+    let given = arguments.clone();
+    let (text, json) = if arguments.url.starts_with("redis") || arguments.url.starts_with("valkey") {
+        let rows = runtime.block_on(async { tokio::spawn(async move { redis::all(&given).await }).await })??;
+        (redis_table::text(&rows), serde_json::to_vec_pretty(&rows)?)
+    } else {
+        let report = runtime.block_on(async { tokio::spawn(measure::all(given)).await })??;
+        (report.text(), serde_json::to_vec_pretty(&report)?)
+    };
+    print!("{text}");
     if let Some(path) = &arguments.json {
-        let json = serde_json::to_vec_pretty(&report)?;
         std::fs::write(path, json).map_err(|error| format!("write the report to {}: {error}", path.display()))?;
     }
     Ok(())

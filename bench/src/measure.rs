@@ -90,7 +90,7 @@ async fn rest(arguments: &Arguments, main: Main) -> Result<Report, Trouble> {
     })
 }
 
-async fn bulk_submit(client: &Client, jobs: usize, parameters: &str) -> Result<Rate, Trouble> {
+pub(crate) async fn bulk_submit(client: &Client, jobs: usize, parameters: &str) -> Result<Rate, Trouble> {
     let parameters = parameters.to_owned();
     let watch = Watch::start();
     for first in (0..jobs).step_by(BULK_COUNT) {
@@ -102,7 +102,7 @@ async fn bulk_submit(client: &Client, jobs: usize, parameters: &str) -> Result<R
     Ok(Rate::new(jobs, watch.stop()))
 }
 
-async fn concurrent_submit(client: &Client, jobs: usize, callers: usize, parameters: &str) -> Result<Rate, Trouble> {
+pub(crate) async fn concurrent_submit(client: &Client, jobs: usize, callers: usize, parameters: &str) -> Result<Rate, Trouble> {
     let each = jobs / callers;
     let watch = Watch::start();
     let mut all = tokio::task::JoinSet::new();
@@ -122,7 +122,7 @@ async fn concurrent_submit(client: &Client, jobs: usize, callers: usize, paramet
 }
 
 /// Runs a worker until so many jobs have ended; its start and its stop count.
-async fn drain(backend: &Backend, jobs: usize, slots: usize) -> Result<Rate, Trouble> {
+pub(crate) async fn drain(backend: &Backend, jobs: usize, slots: usize) -> Result<Rate, Trouble> {
     let (left, done) = (Arc::new(AtomicUsize::new(jobs)), Arc::new(Notify::new()));
     let watch = Watch::start();
     let worker = {
@@ -160,7 +160,7 @@ async fn expect_ended(client: &Client, jobs: usize) -> Result<(), Trouble> {
     }
 }
 
-async fn paced_worker(backend: &Backend, starts: &Arc<Starts>, slots: usize) -> Result<WorkerHandle, Trouble> {
+pub(crate) async fn paced_worker(backend: &Backend, starts: &Arc<Starts>, slots: usize) -> Result<WorkerHandle, Trouble> {
     let starts = starts.clone();
     let handler = move |(index, _): Paced| {
         starts.started(index);
