@@ -49,6 +49,13 @@ async fn waits_at_the_server(operator: &mut redis::aio::MultiplexedConnection) -
     clients.contains(" cmd=blpop ")
 }
 
+async fn has_rewritten(operator: &mut redis::aio::MultiplexedConnection) -> bool {
+    let facts: String = redis::cmd("INFO").arg("persistence").query_async(operator).await.expect("the server takes it");
+    facts.contains("aof_rewrite_in_progress:0")
+        && facts.contains("aof_rewrite_scheduled:0")
+        && facts.contains("aof_last_bgrewrite_status:ok")
+}
+
 fn commit_of(stage: &Stage, record: Record) -> Commit {
     let id = stage.id();
     Commit { run: id.run, nonce: stage.nonce(), ops: vec![insert(id, record)] }
@@ -147,6 +154,37 @@ async fn a_crashed_server_comes_back_with_what_it_acknowledged() {
     comes_back(&stage).await;
     assert_eq!(stage.reload(&job).await.unwrap(), job);
     stage.submit(JobState::Ready).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_loads_what_it_has_is_waited_for() {
+    let mut server = Process::start("load");
+    let stage = stage(&server.url(), "load").await.unwrap();
+    let job = stage.submit(JobState::Ready).await.unwrap();
+    let mut operator = operator(&server).await;
+    for number in 0..40 {
+        tell(&mut operator, &format!("SET filler:{number} {}", "x".repeat(2_000))).await;
+    }
+    // The delay counts for keys of a snapshot, which a rewrite makes the file's first part.
+    tell(&mut operator, "BGREWRITEAOF").await;
+    let end = Instant::now() + Duration::from_secs(20);
+    while !has_rewritten(&mut operator).await {
+        assert!(Instant::now() < end, "the server never rewrites its file");
+    }
+    server.kill();
+    // Each key of the file takes 50 ms, and the server looks at its connections after each.
+    server.start_again_with(&["--key-load-delay", "50000", "--loading-process-events-interval-bytes", "1024"]);
+    let end = Instant::now() + Duration::from_secs(20);
+    let error = loop {
+        match trouble(&stage).await {
+            Some(error) if error.to_string().contains("still loading") => break error,
+            Some(_) => assert!(Instant::now() < end, "the server never says that it loads"),
+            None => panic!("the server has loaded before anybody could see it"),
+        }
+    };
+    assert_eq!((error.kind(), error.outcome_unknown()), (ErrorKind::Unavailable, false), "{error}");
+    comes_back(&stage).await;
+    assert_eq!(stage.reload(&job).await.unwrap(), job);
 }
 
 #[tokio::test]
