@@ -1,4 +1,30 @@
+// The links of the README, as they are from docs.rs: of two definitions the first holds.
+//! [`hello`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/hello.rs
+//! [`retries`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/retries.rs
+//! [`typed_handles`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/typed_handles.rs
+//! [`state_and_extractors`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/state_and_extractors.rs
+//! [`heartbeat_and_cancel`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/heartbeat_and_cancel.rs
+//! [`then`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/then.rs
+//! [`map_join`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/map_join.rs
+//! [`metrics`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/metrics.rs
+//! [`graceful_shutdown`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/graceful_shutdown.rs
+//! [`embed_in_axum`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/embed_in_axum.rs
+//! [`testing_your_tasks`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/testing_your_tasks.rs
+//! [`index_folder`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/index_folder.rs
+//! [`custom-driver`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/custom-driver
+//! [docs/guarantees.md]: https://github.com/jobbers-rs/jobbers/blob/main/docs/guarantees.md
+//! [docs/telemetry.md]: https://github.com/jobbers-rs/jobbers/blob/main/docs/telemetry.md
+//! [ARCHITECTURE.md]: https://github.com/jobbers-rs/jobbers/blob/main/ARCHITECTURE.md
+//! [CONTRIBUTING.md]: https://github.com/jobbers-rs/jobbers/blob/main/CONTRIBUTING.md
+//! [CHANGELOG.md]: https://github.com/jobbers-rs/jobbers/blob/main/CHANGELOG.md
+//!
 #![doc = include_str!("../README.md")]
+//!
+//! ## The map of this crate
+//!
+//! [`connect`] opens a [`Backend`]. [`Client`] submits jobs and looks at them: its module, [`client`], has the first steps. [`Worker`] runs
+//! them; [`worker`] has what handlers take and what their errors mean. [`Task`] and [`Retry`] say how jobs run, [`testing`] runs them in your
+//! tests, [`driver`] is the seam for backends of your own. Every trouble is an [`Error`].
 
 mod connect;
 #[cfg(feature = "telemetry")]

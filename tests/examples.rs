@@ -72,6 +72,31 @@ fn each_short_example_prints_what_it_shows() {
 }
 
 #[test]
+fn the_readme_names_every_example_and_shows_the_first_as_it_is() {
+    let (root, mut names) = (Path::new(env!("CARGO_MANIFEST_DIR")), 0);
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    for entry in fs::read_dir(root.join("examples")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(readme.contains(&format!("]: examples/{name}\n")), "README.md does not name examples/{name}");
+        names += 1;
+    }
+    assert!(names > 10, "{names}");
+    assert!(readme.contains(&fs::read_to_string(root.join("examples/hello.rs")).unwrap()), "README.md shows another hello");
+}
+
+#[test]
+fn the_links_of_the_readme_lead_somewhere_from_the_docs_too() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let [readme, lib] = ["README.md", "src/lib.rs"].map(|path| fs::read_to_string(root.join(path)).unwrap());
+    let links: Vec<_> = readme.lines().filter(|line| line.starts_with('[')).filter_map(|line| line.split_once("]: ")).collect();
+    assert!(links.len() > 10, "{links:?}");
+    for (name, path) in links {
+        let line = format!("//! {name}]: {}/blob/main/{path}\n", env!("CARGO_PKG_REPOSITORY"));
+        assert!(lib.contains(&line), "src/lib.rs lacks the line\n{line}");
+    }
+}
+
+#[test]
 fn the_tests_of_testing_your_tasks_pass() {
     let mut test = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
     let output = test.args(["test", "--all-features", "--example", "testing_your_tasks"]).output().unwrap();

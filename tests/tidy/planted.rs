@@ -135,4 +135,5 @@ fn a_dead_link_is_found() {
     let docs = |text: &str| rules::dead_links(&[file("README.md", ""), file("docs/guarantees.md", text)]).len();
     assert_eq!(docs("[a](../README.md#top) [b](guarantees.md) [c](https://example.org) [d](#here) [e](../docs)"), 0);
     assert_eq!(docs("[a](README.md)"), 1);
+    assert_eq!((docs("[a]: ../README.md#top"), docs("[a]: README.md"), docs("- [a]: b")), (0, 1, 0));
 }

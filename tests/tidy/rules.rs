@@ -247,7 +247,9 @@ pub(crate) fn dead_links(files: &[File]) -> Vec<String> {
     for file in files.iter().filter(|file| file.is_doc()) {
         let folder = file.path.rsplit_once('/').map_or("", |(folder, _)| folder);
         for (index, line) in file.text.lines().enumerate() {
-            for target in line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            let inline = line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+            let defined = line.strip_prefix('[').and_then(|line| line.split_once("]: ")).and_then(|(_, target)| target.split('#').next());
+            for target in inline.chain(defined) {
                 if target.is_empty() || target.contains("://") || target.starts_with("LICENSE") {
                     continue;
                 }
