@@ -59,7 +59,12 @@ impl Engine {
         // In a box of its own: it is large, and each of the layers around it would move it.
         let attempt = Box::pin(async move {
             let slot = Arc::new(slot);
-            let ending = engine.run(&job, &hold.claimed, &slot).await;
+            // In a box, made only where a task has a rate.
+            let held_up = if engine.registry.has_rates() { Box::pin(engine.held_up(&job, &hold.claimed)).await } else { None };
+            let ending = match held_up {
+                Some(ending) => ending,
+                None => engine.run(&job, &hold.claimed, &slot).await,
+            };
             hold.claimed.state().ending = true;
             // Fewer ends wait for the store than the worker has slots; until there is room, the slot stays taken.
             let _room = engine.ends.acquire().await;
@@ -189,7 +194,7 @@ fn failed(how: AttemptEnd, errors: Vec<SmallText>, decision: Decision) -> Ending
 }
 
 /// The end of a handler that was dropped since it was told to end.
-fn by_told(told: &Told) -> Ending {
+pub(super) fn by_told(told: &Told) -> Ending {
     match told {
         Told::Gone => Ending::Nothing,
         // The claim may still stand: then the job runs again at once, and nothing is counted against it.

@@ -10,13 +10,14 @@ use super::error::JobError;
 use super::extract::{Needs, States};
 use super::handle::WorkerHandle;
 use super::handler::{BlockingHandler, Declared, Handler, MapSource};
+use super::rate::Pace;
 use super::registry::{OnError, Registration, Registry, Run, asynchronous, blocking};
 use super::settings::{LeaseRuntime, OnSilence, Settings, WithScheduler};
 use super::{map, start};
 use crate::driver::Backend;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{QueueName, SmallText, TaskName};
-use crate::policy::Decision;
+use crate::policy::{Decision, Rate};
 use crate::task::{MAP_TASK, Task, TaskDef};
 
 /// A worker to be: the queues that it serves, the tasks that it knows, and how it works.
@@ -49,13 +50,22 @@ pub struct Worker {
     tasks: Vec<(TaskDef, Run, Needs)>,
     states: States,
     on_errors: Vec<(TaskDef, OnError)>,
+    rates: Vec<(TaskDef, Rate)>,
 }
 
 impl Worker {
     /// A worker that serves these queues; each gets its turn.
     pub fn queues<Q: AsRef<str>>(queues: impl IntoIterator<Item = Q>) -> Worker {
         let queues = queues.into_iter().map(|queue| queue.as_ref().to_owned()).collect();
-        Worker { settings: Settings::new(), queues, name: None, tasks: Vec::new(), states: States::default(), on_errors: Vec::new() }
+        Worker {
+            settings: Settings::new(),
+            queues,
+            name: None,
+            tasks: Vec::new(),
+            states: States::default(),
+            on_errors: Vec::new(),
+            rates: Vec::new(),
+        }
     }
 
     /// Gives it a name that it keeps over restarts, at most 80 bytes: what its last incarnation has left is rescued at its start, without
@@ -68,6 +78,24 @@ impl Worker {
     /// Sets how many attempts run at once; as many as the machine has processors by default.
     pub fn slots(mut self, slots: usize) -> Worker {
         self.settings.slots = slots;
+        self
+    }
+
+    /// Sets how often its attempts may start, whatever the others do; as often as there are jobs and slots by default. Jobs that it may not
+    /// start yet stay in their queues, for whoever may.
+    ///
+    /// A guard of this machine, or of what it alone talks to. In any time `t` at most `count * t / period + burst` attempts start; a burst
+    /// below 2 counts as 2, since the worker keeps one ready while it looks for jobs.
+    pub fn rate(mut self, rate: Rate) -> Worker {
+        self.settings.rate = Some(rate);
+        self
+    }
+
+    /// Sets how often attempts of a task may start in this worker. Those that may not yet wait in their slots, and are put off once that
+    /// takes half a lease, which counts as no failure: a task with many jobs and a low rate is better off in a worker, and a queue, of its
+    /// own.
+    pub fn rate_of<P, O>(mut self, task: Task<P, O>, rate: Rate) -> Worker {
+        self.rates.push((*task.def(), rate));
         self
     }
 
@@ -202,13 +230,18 @@ impl Worker {
         for (def, run, needs) in self.tasks {
             let decides = self.on_errors.iter().position(|(of, _)| (of.name, of.version) == (def.name, def.version));
             let on_error = decides.map(|at| self.on_errors.swap_remove(at).1);
+            let rated = self.rates.iter().position(|(of, _)| (of.name, of.version) == (def.name, def.version));
+            let pace = rated.map(|at| Pace::new(&self.rates.swap_remove(at).1));
             self.states.cover(def, &needs)?;
-            registry.add(def.checked()?.task, def.version, Registration { run, on_error })?;
+            registry.add(def.checked()?.task, def.version, Registration { run, on_error, pace })?;
+        }
+        if let Some((def, _)) = self.rates.first() {
+            return Err(invalid(format!("rate_of names {def}, which it does not know, or twice; register the task as well")));
         }
         if let Some((def, _)) = self.on_errors.first() {
             return Err(invalid(format!("on_error names {def}, which it does not know, or twice; register the task as well")));
         }
-        registry.add(TaskName::new(MAP_TASK)?, 1, Registration { run: map::of_list(), on_error: None })?;
+        registry.add(TaskName::new(MAP_TASK)?, 1, Registration { run: map::of_list(), on_error: None, pace: None })?;
         Ok((self.settings, registry, self.states))
     }
 }

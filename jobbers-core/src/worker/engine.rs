@@ -13,6 +13,7 @@ use super::claim::Lease;
 use super::claims::Claims;
 use super::extract::States;
 use super::health::Vitals;
+use super::rate::Pace;
 use super::registry::Registry;
 use super::settings::Settings;
 use crate::client::Committer;
@@ -36,6 +37,8 @@ pub(super) struct Engine {
     pub(super) slots: Arc<Semaphore>,
     /// A permit for each end that may wait for the store.
     pub(super) ends: Arc<Semaphore>,
+    /// How often its attempts may start.
+    pub(super) pace: Option<Pace>,
     pub(super) attempts: TaskTracker,
     /// No more fetches.
     pub(super) stopping: CancellationToken,
@@ -55,6 +58,7 @@ impl Engine {
             vitals: Arc::new(Vitals::new(&settings)),
             slots: Arc::new(Semaphore::new(slots)),
             ends: Arc::new(Semaphore::new(slots)),
+            pace: settings.rate.as_ref().map(Pace::of_fetches),
             attempts: TaskTracker::new(),
             stopping: CancellationToken::new(),
             tally: Tally::default(),

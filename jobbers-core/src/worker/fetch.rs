@@ -54,9 +54,18 @@ pub(super) async fn run(engine: Arc<Engine>) {
 async fn fetch_until_stopped(engine: Arc<Engine>) {
     let mut pace = Pace { failures: 0, empty: 0 };
     let mut turn = 0;
-    while let Some(slots) = free_slots(&engine).await {
+    while let Some(most) = engine.allowed().await
+        && let Some(mut slots) = free_slots(&engine, most).await
+    {
         turn += 1;
-        let rest = match engine.fetch(slots, turn).await {
+        let free = slots.count();
+        let fetched = engine.fetch(&mut slots, turn).await;
+        if let Some(pace) = &engine.pace {
+            pace.started(free - slots.count());
+        }
+        // What it did not fill is free again.
+        drop(slots);
+        let rest = match fetched {
             Ok(deliveries) => pace.found(&engine, deliveries).await,
             Err(error) => Err(error),
         };
@@ -66,14 +75,14 @@ async fn fetch_until_stopped(engine: Arc<Engine>) {
     }
 }
 
-/// All free slots, up to a call's worth; waits for one. `None` once the worker stops.
-async fn free_slots(engine: &Engine) -> Option<Slots> {
+/// All free slots, up to `most` and to a call's worth; waits for one. `None` once the worker stops.
+async fn free_slots(engine: &Engine, most: usize) -> Option<Slots> {
     let mut slots = tokio::select! {
         biased;
         () = engine.stopping.cancelled() => return None,
         slot = engine.slots.clone().acquire_owned() => slot.ok()?,
     };
-    let most = engine.slots.available_permits().min(CALL_JOBS_MAX - 1);
+    let most = engine.slots.available_permits().min(CALL_JOBS_MAX.min(most) - 1);
     if let Ok(others) = engine.slots.clone().try_acquire_many_owned(u32::try_from(most).expect("at most a call's jobs")) {
         slots.merge(others);
     }
@@ -140,13 +149,13 @@ async fn wait(engine: &Engine, pause: Duration) {
 
 impl Engine {
     /// Fetches once, and starts what it won; answers how many deliveries it saw.
-    async fn fetch(self: &Arc<Engine>, mut slots: Slots, turn: usize) -> Result<usize> {
+    async fn fetch(self: &Arc<Engine>, slots: &mut Slots, turn: usize) -> Result<usize> {
         let lease = self.lease();
-        let pull = self.pull(&slots, turn, &lease);
+        let pull = self.pull(slots, turn, &lease);
         let Some(take) = self.backend.take() else {
             let pulled = timeout(lease.length, self.backend.queue().pull(&pull)).await.unwrap_or_else(|_| self.late())?;
             let found = pulled.items.len();
-            self.claim_pulled(pulled.items, &mut slots).await?;
+            self.claim_pulled(pulled.items, slots).await?;
             return Ok(found);
         };
         let request = TakeRequest { pull, claim: self.claim(&lease), claimable: self.registry.tasks() };
@@ -154,12 +163,12 @@ impl Engine {
         match taken {
             Ok(Taken { claimed, pulled, .. }) => {
                 let found = claimed.len() + pulled.len();
-                self.start_all(claimed, lease, &mut slots).await;
-                self.claim_pulled(pulled, &mut slots).await?;
+                self.start_all(claimed, lease, slots).await;
+                self.claim_pulled(pulled, slots).await?;
                 Ok(found)
             }
             Err(error) if error.outcome_unknown() => {
-                self.find_taken(request.claim.nonce, lease, &mut slots).await?;
+                self.find_taken(request.claim.nonce, lease, slots).await?;
                 Err(error)
             }
             Err(error) => Err(error),

@@ -26,6 +26,7 @@ mod parents;
 mod presence;
 mod process;
 mod pulled;
+mod rate;
 mod recover;
 mod registry;
 mod settings;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::rate::Pace;
 use super::{BlockingHandler, Ctx, Handler, JobError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::TaskName;
@@ -46,6 +47,8 @@ pub(super) type OnError = Box<dyn Fn(&JobError) -> Decision + Send + Sync>;
 pub(super) struct Registration {
     pub(super) run: Run,
     pub(super) on_error: Option<OnError>,
+    /// How often its attempts may start in this worker.
+    pub(super) pace: Option<Pace>,
 }
 
 impl fmt::Debug for Registration {
@@ -58,6 +61,7 @@ impl fmt::Debug for Registration {
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     tasks: HashMap<(TaskName, u32), Registration>,
+    has_rates: bool,
 }
 
 impl Registry {
@@ -65,6 +69,7 @@ impl Registry {
     /// [`ErrorKind::Invalid`] if the task is registered already.
     pub(super) fn add(&mut self, task: TaskName, version: u32, registration: Registration) -> Result<()> {
         let twice = format!("task {task}@{version} is registered twice; register it once, or give the other one another name or version");
+        self.has_rates |= registration.pace.is_some();
         match self.tasks.insert((task, version), registration) {
             None => Ok(()),
             Some(_) => Err(Error::new(ErrorKind::Invalid, "start a worker", twice)),
@@ -73,6 +78,11 @@ impl Registry {
 
     pub(super) fn get(&self, task: &TaskName, version: u32) -> Option<&Registration> {
         self.tasks.get(&(task.clone(), version))
+    }
+
+    /// Whether a task of it has a rate: else nobody looks for one.
+    pub(super) fn has_rates(&self) -> bool {
+        self.has_rates
     }
 
     pub(super) fn tasks(&self) -> Vec<(TaskName, u32)> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{QueueName, SmallText};
+use crate::policy::Rate;
 
 /// Most slots of one worker: each may hold a parameter and an output of the largest size.
 pub const SLOTS_COUNT_MAX: usize = 65_536;
@@ -48,6 +49,7 @@ pub(super) struct Settings {
     pub(super) name: Option<SmallText>,
     pub(super) queues: Vec<QueueName>,
     pub(super) slots: usize,
+    pub(super) rate: Option<Rate>,
     pub(super) lease: Duration,
     pub(super) grace: Duration,
     pub(super) step_interval: Duration,
@@ -64,6 +66,7 @@ impl Settings {
             name: None,
             queues: Vec::new(),
             slots: std::thread::available_parallelism().map_or(1, usize::from),
+            rate: None,
             lease: Duration::from_secs(15),
             grace: Duration::from_secs(30),
             step_interval: Duration::from_secs(1),

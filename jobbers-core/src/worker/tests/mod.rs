@@ -6,6 +6,7 @@ mod faults;
 mod leases;
 mod maps;
 mod presences;
+mod rates;
 mod run;
 #[cfg(unix)]
 mod signals;

@@ -231,7 +231,7 @@ async fn a_handler_does_not_start_on_a_lease_that_is_over() {
     let handler = async |_: u32| -> Result<u32, JobError> { panic!("it must not start") };
     let run = asynchronous(*NUMBER.def(), handler);
     let mut registry = Registry::default();
-    registry.add("number".try_into().unwrap(), 1, Registration { run, on_error: None }).unwrap();
+    registry.add("number".try_into().unwrap(), 1, Registration { run, on_error: None, pace: None }).unwrap();
     let engine = Arc::new(Engine::new(&backend, WorkerId::from_u128(1), Settings::new(), registry, Default::default()));
     let id = Client::new(&backend).submit(NUMBER, &1).await.unwrap().id();
     let mut lease = engine.lease();

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::error::ErrorKind;
 use crate::memory::Memory;
-use crate::policy::Retry;
+use crate::policy::{Rate, Retry};
 use crate::worker::{Fetching, JobError, WithScheduler};
 
 #[tokio::test]
@@ -30,6 +30,7 @@ async fn a_worker_that_can_not_work_is_refused_with_what_to_do() {
         (worker().lease(Duration::ZERO).task(ECHO, echo), "a lease of 0ns"),
         (worker().name("").task(ECHO, echo), "no name of a worker"),
         (worker().name("a\nb").task(ECHO, echo), "no name of a worker"),
+        (worker().task(ECHO, echo).rate_of(ECHO_2, Rate { count: 1, period: PATIENCE, burst: 1 }), "rate_of names echo@2"),
         (worker().task(ECHO, echo).on_error(ECHO_2, |_| Default::default()), "on_error names echo@2"),
     ];
     for (worker, message) in cases {
