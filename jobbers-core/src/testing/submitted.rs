@@ -13,7 +13,7 @@ use crate::client::{JobHandle, JobView};
 use crate::driver::CALL_JOBS_MAX;
 use crate::id::JobId;
 use crate::record::{Head, JobState};
-use crate::task::Task;
+use crate::task::{Task, payload};
 
 /// Jobs that a failed assertion shows.
 const SHOWN_COUNT_MAX: usize = 10;
@@ -74,10 +74,18 @@ impl Kit {
     /// ```
     #[track_caller]
     pub fn assert_submitted<P: Serialize, O>(&self, task: Task<P, O>, parameters: &P) -> JobHandle<O> {
-        let wanted = serde_json::to_value(parameters).unwrap_or_else(|error| panic!("the parameters can not be JSON: {error}"));
-        match self.jobs_of(task).iter().find(|job| parameters_of(job) == wanted) {
+        let def = task.def();
+        let bytes = payload::encode_parameters(def.codec, def.name, parameters).unwrap_or_else(|error| panic!("{error}"));
+        // What is the same may be written in more than one way, as a map whose order is chance; as a value it is equal.
+        let wanted = serde_json::to_value(parameters).ok();
+        let is_wanted =
+            |job: &JobView| *job.parameters.bytes() == bytes || wanted.as_ref().is_some_and(|wanted| parameters_of(job) == *wanted);
+        match self.jobs_of(task).iter().find(|job| is_wanted(job)) {
             Some(job) => self.client.handle(job.id),
-            None => panic!("no job of {} was submitted with\n    {}\n{}", task.def(), shown(&wanted), self.instead(task)),
+            None => {
+                let wanted = wanted.map_or_else(|| format!("{} bytes", bytes.len()), |wanted| shown(&wanted));
+                panic!("no job of {def} was submitted with\n    {wanted}\n{}", self.instead(task))
+            }
         }
     }
 

@@ -34,6 +34,21 @@ async fn what_was_submitted_is_found_by_task_and_parameters_whatever_became_of_i
     assert_eq!(states, [JobState::Succeeded, JobState::Scheduled]);
 }
 
+#[cfg(all(feature = "msgpack", feature = "bincode"))]
+#[tokio::test]
+async fn parameters_are_compared_whatever_they_are_written_as() {
+    use crate::task::Codec;
+    const MSGPACK: Task<Order> = Task::new("order.msgpack").codec(Codec::Msgpack);
+    const BINCODE: Task<Order> = Task::new("order.bincode").codec(Codec::Bincode);
+    let kit = Kit::new();
+    for task in [MSGPACK, BINCODE] {
+        kit.client().submit(task, &order(7)).await.unwrap();
+        kit.assert_submitted(task, &order(7));
+        assert_eq!(kit.submitted(task)[0].parameters, order(7));
+        assert!(failure(|| kit.assert_submitted(task, &order(8))).contains("\"number\":8"));
+    }
+}
+
 #[tokio::test]
 async fn jobs_are_listed_in_the_order_of_their_submits() {
     let kit = Kit::new();
