@@ -32,8 +32,11 @@ fn only_what_can_be_named_from_outside_is_seen() {
 #[test]
 fn what_is_re_exported_is_seen_under_each_of_its_names() {
     let files = [
-        ("lib.rs", "mod a; pub mod b; pub use a::One as Renamed; pub use a::deep::*; pub use other::Thing; pub use self::b::Two;"),
-        ("a/mod.rs", "pub struct One(pub u8); pub mod deep;"),
+        (
+            "lib.rs",
+            "mod a; pub mod b; pub use a::One as Renamed; pub use a::deep::*; pub use other::Thing; #[cfg(x)] pub use a::Dear; pub use self::b::Two;",
+        ),
+        ("a/mod.rs", "pub struct One(pub u8); pub struct Dear; pub mod deep;"),
         ("a/deep.rs", "pub fn globbed() {} fn private() {}"),
         (
             "b.rs",
@@ -41,6 +44,8 @@ fn what_is_re_exported_is_seen_under_each_of_its_names() {
         ),
     ];
     let expected = [
+        "it::Dear: #[cfg(x)] pub use",
+        "it::Dear: pub struct Dear",
         "it::Renamed.0: u8",
         "it::Renamed: impl<T> From<T> for crate::a::One where T: Copy",
         "it::Renamed: pub struct One",

@@ -78,7 +78,12 @@ impl<'s> Walk<'s> {
                 self.lines.insert(format!("{path}: {conditions}pub use {first}"));
             }
             Some(_) => {}
-            None => drop(self.shown.insert(id, path)),
+            None => {
+                if !conditions.is_empty() {
+                    self.lines.insert(format!("{path}: {conditions}pub use"));
+                }
+                self.shown.insert(id, path);
+            }
         }
     }
 

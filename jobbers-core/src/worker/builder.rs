@@ -51,6 +51,8 @@ pub struct Worker {
     states: States,
     on_errors: Vec<(TaskDef, OnError)>,
     rates: Vec<(TaskDef, Rate)>,
+    #[cfg(feature = "tower")]
+    pub(super) layers: super::layer::Layers,
 }
 
 impl Worker {
@@ -65,6 +67,8 @@ impl Worker {
             states: States::default(),
             on_errors: Vec::new(),
             rates: Vec::new(),
+            #[cfg(feature = "tower")]
+            layers: Default::default(),
         }
     }
 
@@ -226,6 +230,8 @@ impl Worker {
             return Err(invalid("it knows no task; register one: .task(MAIL, send_mail)".into()));
         }
         self.states.check()?;
+        #[cfg(feature = "tower")]
+        self.layers.check(self.tasks.iter().map(|(def, ..)| def))?;
         let mut registry = Registry::default();
         for (def, run, needs) in self.tasks {
             let decides = self.on_errors.iter().position(|(of, _)| (of.name, of.version) == (def.name, def.version));
@@ -233,6 +239,8 @@ impl Worker {
             let rated = self.rates.iter().position(|(of, _)| (of.name, of.version) == (def.name, def.version));
             let pace = rated.map(|at| Pace::new(&self.rates.swap_remove(at).1));
             self.states.cover(def, &needs)?;
+            #[cfg(feature = "tower")]
+            let run = self.layers.wrap(&def, run);
             registry.add(def.checked()?.task, def.version, Registration { run, on_error, pace })?;
         }
         if let Some((def, _)) = self.rates.first() {

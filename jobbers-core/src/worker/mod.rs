@@ -18,6 +18,8 @@ mod follow_up;
 mod handle;
 mod handler;
 mod health;
+#[cfg(feature = "tower")]
+mod layer;
 mod lease;
 mod lone;
 mod map;
@@ -43,6 +45,8 @@ pub use extract::{Attempt, FromContext, Needs, State};
 pub use handle::WorkerHandle;
 pub use handler::{BlockingHandler, Declared, Handler, MapEnd, MapPage, MapSource};
 pub use health::{Fetching, Health};
+#[cfg(feature = "tower")]
+pub use layer::{Handled, HandlerCall, HandlerError, HandlerService};
 pub use lone::LoneAttempt;
 pub(crate) use metrics::meters;
 pub use parents::{PARENTS_PAGE_COUNT, Parent, Parents};

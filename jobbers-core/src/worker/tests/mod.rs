@@ -3,6 +3,8 @@
 mod codecs;
 mod extracts;
 mod faults;
+#[cfg(feature = "tower")]
+mod layers;
 mod leases;
 mod maps;
 mod presences;
