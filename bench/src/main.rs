@@ -16,6 +16,10 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Asked};
 
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match arguments::parse(std::env::args_os()) {
         Ok(Asked::Help) => {
