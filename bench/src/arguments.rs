@@ -19,6 +19,7 @@ Measures bulk submit, concurrent submit, drain, latency at a fixed rate, and an 
   --callers N        callers of the concurrent submit; 64 by default
   --rate N           jobs a second of the latency part; a quarter of the drain by default
   --seconds N        how long the latency and the idle part take, each; 5 by default
+  --rounds N         rounds on a Redis, whose medians are printed; 5 by default
   --json FILE        writes the report there as well
   -h, --help         prints this
 
@@ -40,6 +41,7 @@ pub(crate) struct Arguments {
     pub(crate) callers: usize,
     pub(crate) rate: Option<usize>,
     pub(crate) seconds: usize,
+    pub(crate) rounds: usize,
     pub(crate) json: Option<PathBuf>,
 }
 
@@ -53,6 +55,7 @@ impl Default for Arguments {
             callers: 64,
             rate: None,
             seconds: 5,
+            rounds: 5,
             json: None,
         }
     }
@@ -72,6 +75,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
             Long("callers") => read.callers = number(&mut parser, "callers", 1..=100_000)?,
             Long("rate") => read.rate = Some(number(&mut parser, "rate", 1..=10_000_000)?),
             Long("seconds") => read.seconds = number(&mut parser, "seconds", 1..=3_600)?,
+            Long("rounds") => read.rounds = number(&mut parser, "rounds", 1..=1_000)?,
             Long("json") => read.json = Some(text(&mut parser, "json")?.into()),
             other => return Err(other.unexpected().to_string()),
         }

@@ -14,8 +14,6 @@ use crate::measure::{bulk_submit, concurrent_submit, drain, paced_worker};
 use crate::redis_raw::{Server, raw_callers, raw_pops, raw_pushes};
 use crate::redis_table::Row;
 
-/// Rounds whose median is taken.
-const ROUNDS: usize = 5;
 const LIST: Task<u64, ()> = Task::new("bench.list").queue("bench");
 const ITEM: Task<u64> = Task::new("bench.item").queue("bench");
 const TOTAL: Task<(), u64> = Task::new("bench.total").queue("bench");
@@ -28,8 +26,8 @@ pub(crate) async fn all(arguments: &Arguments) -> Result<Vec<Row>, Trouble> {
     let mut server = Server::connect(&arguments.url).await?;
     server.forget(NAMESPACE).await?;
     let mut rounds: Vec<Vec<Row>> = Vec::new();
-    for round in 0..ROUNDS {
-        eprintln!("round {} of {ROUNDS}", round + 1);
+    for round in 1..=arguments.rounds {
+        eprintln!("round {round} of {}", arguments.rounds);
         rounds.push(one(arguments, &mut server).await?);
         server.forget(NAMESPACE).await?;
     }
