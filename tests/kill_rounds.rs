@@ -89,9 +89,9 @@ async fn work(log: Arc<File>, ctx: Ctx, draw: u64) -> Result<u64, JobError> {
     Ok(draw)
 }
 
-/// One write of one line to a file opened for appending survives a kill whole.
+/// A kill may cut a write short where a page of the file ends: `kill::whole_lines` leaves out what has no end, and the next one starts anew.
 fn say(mut log: &File, line: &str) {
-    log.write_all(format!("{line}\n").as_bytes()).unwrap();
+    log.write_all(format!("\n{line};\n").as_bytes()).unwrap();
 }
 
 async fn open(folder: &Path) -> Backend {
@@ -198,22 +198,22 @@ fn twenty_kills_lose_no_accepted_job_and_commit_no_end_twice() -> Result<(), Fai
     let start = || Command::new(std::env::current_exe().unwrap()).env(CHILD, &folder.0).stdin(Stdio::null()).spawn().unwrap();
     let mut history = History::default();
     for round in 0..ROUNDS {
-        let seen = kill::lines(&log).len();
+        let seen = kill::whole_lines(&log).len();
         let mut child = start();
         // Some are killed before they are up.
         if round % 5 != 4 {
-            kill::wait_until(Duration::from_secs(30), "the child is up", || kill::lines(&log).len() > seen);
+            kill::wait_until(Duration::from_secs(30), "the child is up", || kill::whole_lines(&log).len() > seen);
         }
         std::thread::sleep(Duration::from_millis(random.u64(0..400)));
         child.kill().unwrap();
         child.wait().unwrap();
         let store = read_store(&folder.0);
-        history.life(&kill::lines(&log), &store);
+        history.life(&kill::whole_lines(&log), &store);
     }
     File::create(folder.0.join("drain"))?;
     assert!(kill::end_of(&mut start(), Duration::from_secs(120)).success());
     let store = read_store(&folder.0);
-    history.life(&kill::lines(&log), &store);
+    history.life(&kill::whole_lines(&log), &store);
     println!("{} jobs accepted, {} in the store, {} attempts", history.accepted.len(), store.len(), history.attempts);
     assert!(history.accepted.len() > ROUNDS * 10, "too few jobs to show anything: {}", history.accepted.len());
     assert_eq!(history.ended.len(), store.len(), "all have ended");

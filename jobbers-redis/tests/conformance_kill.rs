@@ -78,11 +78,13 @@ async fn work(log: Arc<File>, ctx: Ctx, draw: u64) -> Result<(), JobError> {
 
 /// One write of one line to a file opened for appending survives a kill whole.
 fn say(mut log: &File, line: &str) {
-    log.write_all(format!("{line}\n").as_bytes()).expect("the log can be written");
+    log.write_all(format!("\n{line};\n").as_bytes()).expect("the log can be written");
 }
 
+/// A kill may cut a write short where a page of the file ends: what has no end is left out.
 fn lines(path: &Path) -> Vec<String> {
-    std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter_map(|line| line.strip_suffix(';')).map(str::to_owned).collect()
 }
 
 /// The workers, and who of them is dead.

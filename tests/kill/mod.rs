@@ -103,7 +103,12 @@ pub(crate) fn end_of(child: &mut Child, most: Duration) -> ExitStatus {
     }
 }
 
-/// How many lines the file has; none if it is not there.
+/// The lines that were written to their end, which is a semicolon.
+pub(crate) fn whole_lines(path: &Path) -> Vec<String> {
+    lines(path).iter().filter_map(|line| line.strip_suffix(';')).map(str::to_owned).collect()
+}
+
+/// The lines of the file; none if it is not there.
 pub(crate) fn lines(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
 }
