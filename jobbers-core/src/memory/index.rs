@@ -117,10 +117,7 @@ impl Lists {
             }
         }
         if let Some(is) = after {
-            if !self.0.contains_key(&is.queue) {
-                self.0.insert(is.queue.clone(), Default::default());
-            }
-            let lists = self.0.get_mut(&is.queue).expect("inserted above");
+            let lists = self.0.entry(is.queue.clone()).or_default();
             lists[is.state.index() as usize].insert(rank(id, is));
         }
     }
@@ -221,10 +218,7 @@ impl EndedRuns {
             runs[was.state.index() as usize].remove(&(ended_at(was), run));
         }
         let Some(is) = end(after) else { return };
-        if !self.prunable.contains_key(&is.queue) {
-            self.prunable.insert(is.queue.clone(), Default::default());
-        }
-        let runs = self.prunable.get_mut(&is.queue).expect("inserted above");
+        let runs = self.prunable.entry(is.queue.clone()).or_default();
         runs[is.state.index() as usize].insert((ended_at(is), run));
     }
 

@@ -109,10 +109,7 @@ impl Line {
 
 impl Lines {
     fn line(&mut self, queue: &QueueName) -> &mut Line {
-        if !self.lines.contains_key(queue) {
-            self.lines.insert(queue.clone(), Line::default());
-        }
-        self.lines.get_mut(queue).expect("inserted above")
+        self.lines.entry(queue.clone()).or_default()
     }
 
     pub(super) fn depth(&self, queue: &QueueName) -> u64 {
