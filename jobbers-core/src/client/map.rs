@@ -3,6 +3,9 @@
 use std::marker::PhantomData;
 use std::pin::Pin;
 
+use ::bytes::Bytes;
+use serde::Serialize;
+
 use super::content::Content;
 use super::options::{Options, Times};
 use super::{Client, RunHandle, Settled, trace};
@@ -13,8 +16,6 @@ use crate::machine::{self, Submission};
 use crate::record::{Edge, MapPlan, Priority, ReadyWhen, Rule, Span, Spec, Template};
 use crate::task::payload::{self, Payload};
 use crate::task::{Codec, MAP_TASK, Task, TaskDef};
-use ::bytes::Bytes;
-use serde::Serialize;
 
 /// Items of a map that may be unended at a time, unless [`MapJoin::window`] says otherwise: enough to keep hundreds of slots busy, and few
 /// enough that a queue is not filled by one run.

@@ -6,6 +6,9 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
+use ::bytes::Bytes;
+use serde::Serialize;
+
 use super::committer::Pending;
 use super::content::Content;
 use super::options::{Options, Times, When};
@@ -17,8 +20,6 @@ use crate::record::{Head, Priority, ReadyWhen, Revision, Spec};
 use crate::task::payload::{self, Payload};
 use crate::task::{CheckedTask, Task, TaskDef};
 use crate::time::Timestamp;
-use ::bytes::Bytes;
-use serde::Serialize;
 
 /// Submits of one [`Client::submit_each`] that are under way at a time: enough for two full store calls.
 const UNDER_WAY_COUNT_MAX: usize = 600;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::change::Change;
 use super::end::put_off;
 use super::{Job, Moment, Submission, insert};
@@ -9,7 +11,6 @@ use crate::driver::{COMMIT_OPS_MAX, Commit, Op};
 use crate::id::{JobId, SmallText};
 use crate::record::{Cause, Edge, JobState, MapPlan, ReadyWhen, Spec, digest};
 use crate::task::Codec;
-use bytes::Bytes;
 
 /// Most items of one chunk: with the map and the release of the join they fill a commit.
 pub const MAP_CHUNK_ITEMS_MAX: usize = COMMIT_OPS_MAX - 2;

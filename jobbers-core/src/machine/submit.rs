@@ -1,5 +1,7 @@
 //! Event: somebody submits a job.
 
+use bytes::Bytes;
+
 use super::Moment;
 use super::step::own_steps;
 use super::timer::{earlier, gives_up_at, push_again_at};
@@ -7,7 +9,6 @@ use crate::driver::{Commit, Op};
 use crate::id::{JobId, QueueName, TaskName};
 use crate::record::{Head, JobState, LimitKey, Priority, ReadyWhen, Record, Revision, Spec, encode_versioned};
 use crate::time::Timestamp;
-use bytes::Bytes;
 
 /// What is submitted: everything but the time and the draw.
 #[derive(Debug, Clone)]

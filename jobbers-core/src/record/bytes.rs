@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::id::{JobId, LimitName, QueueName, RunId, SmallText, TaskName, WorkerId};
-use crate::time::Timestamp;
 use ::bytes::Bytes;
 use minicbor::{Decoder, Encoder};
 use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::id::{JobId, LimitName, QueueName, RunId, SmallText, TaskName, WorkerId};
+use crate::time::Timestamp;
 
 /// The version that this build writes.
 const VERSION: u8 = 1;

@@ -1,5 +1,7 @@
 //! Jobs that a handler adds to its run.
 
+use serde::Serialize;
+
 use crate::client::current_trace;
 use crate::error::Result;
 use crate::id::{JobId, SmallText};
@@ -7,7 +9,6 @@ use crate::machine::Submission;
 use crate::record::{ReadyWhen, Spec, digest};
 use crate::task::{CheckedTask, TaskDef, payload};
 use crate::time::Timestamp;
-use serde::Serialize;
 
 /// A job of `parent`'s run; its step is chosen by the commit that ends the attempt.
 ///

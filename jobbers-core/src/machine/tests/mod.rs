@@ -14,12 +14,13 @@ mod trailing;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::*;
 use crate::driver::{Applied, Claim, Commit, Delivery, Op, Verdict, apply};
 use crate::id::{JobId, QueueName, RunId, SmallText, TaskName, WorkerId};
 use crate::policy::{Decision, Jitter, Retry};
 use crate::record::{AttemptEnd, Cause, Edge, JobState, Outcome, Priority, ReadyWhen, Record, Rule, Spec, Stop, decode_versioned};
-use bytes::Bytes;
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(15);
