@@ -39,7 +39,7 @@ fn files() -> Vec<File> {
 
 fn written_by_hand(name: &str) -> bool {
     let known = [".rs", ".md", ".toml", ".yaml", ".yml", ".sh", ".lua"].iter().any(|end| name.ends_with(end));
-    known || matches!(name, "test" | "run" | "services" | "newcomer" | "Cargo.lock")
+    known || matches!(name, "test" | "run" | "services" | "cluster" | "newcomer" | "Dockerfile" | "Cargo.lock")
 }
 
 /// Runs one rule over every file that is not one of its own.

@@ -73,9 +73,12 @@ kafka_start() {
         "$program" "$dir" new "$nodes" "${words[@]}" >/dev/null || exit 1
         note "$service $(kafka_version "$service") runs at $("$program" "$dir" brokers)"
     fi
-    echo "export $url=kafka://$("$program" "$dir" brokers)"
+    if [ "$service" = kafka-secure ]; then
+        echo "export $url='kafka://jobbers:jobbers-secret@$("$program" "$dir" brokers)?property.ssl.ca.location=$dir/ca.pem'"
+    else
+        echo "export $url=kafka://$("$program" "$dir" brokers)"
+    fi
     [ "$service" = kafka39 ] || echo "export JOBBERS_KAFKA_CLUSTER=$program"
-    [ "$service" != kafka-secure ] || echo "export JOBBERS_KAFKA_SECURE_CA=$dir/ca.pem"
 }
 
 # The program that stops a cluster, whatever its version is: jars are not needed for that.
