@@ -47,23 +47,25 @@ impl Starts {
 /// Submits at the rate while a worker runs, and answers how long each took to start.
 pub(crate) async fn measure(client: &Client, starts: &Arc<Starts>, rate: usize, parameters: &str) -> Result<Latency, Trouble> {
     let jobs = starts.at.len();
-    let mut submits = tokio::task::JoinSet::new();
-    let mut next = 0;
-    while next < jobs {
-        let passed = starts.zero.elapsed();
-        while next < jobs && starts.intended(next, rate) <= passed {
-            let submit = client.submit(PACED, &(next, parameters.to_owned()));
-            submits.spawn(async move { submit.await.map(drop) });
-            next += 1;
-        }
-        while let Some(answer) = submits.try_join_next() {
-            answer??;
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    // A thread of its own: timers of the runtime are late by up to two milliseconds, which would be taken for latency.
+    let (submits, mut answers) = tokio::sync::mpsc::unbounded_channel();
+    let pacer = {
+        let (client, starts, parameters) = (client.clone(), starts.clone(), parameters.to_owned());
+        let runtime = tokio::runtime::Handle::current();
+        std::thread::spawn(move || {
+            for index in 0..jobs {
+                std::thread::sleep(starts.intended(index, rate).saturating_sub(starts.zero.elapsed()));
+                let submit = client.submit(PACED, &(index, parameters.clone()));
+                if submits.send(runtime.spawn(async move { submit.await.map(drop) })).is_err() {
+                    break;
+                }
+            }
+        })
+    };
+    while let Some(submit) = answers.recv().await {
+        submit.await??;
     }
-    while let Some(answer) = submits.join_next().await {
-        answer??;
-    }
+    tokio::task::block_in_place(|| pacer.join()).map_err(|_| "the thread that submits has panicked")?;
     let waiting = Instant::now();
     while starts.seen.load(Ordering::Relaxed) < jobs {
         if waiting.elapsed() > REST_MAX {

@@ -22,7 +22,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long a worker waits for a hint before it looks for itself.
 const LISTEN_MAX: Duration = Duration::from_secs(3);
 /// The first and the longest pause after a hint that was wrong.
-const WRONG_HINT_PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(250));
+const WRONG_HINT_PAUSES: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(250));
+/// Hints that may be wrong in a row before there is a pause. Where jobs keep coming, one that was rung for a job which the fetch before had
+/// found is ordinary; a pause after it would make the next job wait.
+const WRONG_HINTS_FREE: u32 = 3;
 
 /// The slots that a fetch fills.
 pub(super) struct Slots(OwnedSemaphorePermit);
@@ -121,8 +124,8 @@ impl Pace {
             self.empty = 0;
             return Ok(());
         }
-        if self.empty > 0 {
-            wait(engine, first.saturating_mul(1 << self.empty.min(10)).min(most)).await;
+        if let Some(wrong) = self.empty.checked_sub(WRONG_HINTS_FREE) {
+            wait(engine, first.saturating_mul(1 << wrong.min(10)).min(most)).await;
         }
         self.empty = self.empty.saturating_add(1);
         Ok(())

@@ -2,6 +2,7 @@
 //!
 //! They cost the server a fraction of what the general script takes. What turns out to be unlike the rest goes there.
 
+use futures_util::future::join_all;
 use jobbers_core::driver::{CALL_JOBS_MAX, Commit, Dispatch, Op, Verdict};
 use jobbers_core::record::{Head, JobState, Parts, Record};
 use jobbers_core::{JobId, QueueName, Result};
@@ -69,8 +70,9 @@ impl Store {
     /// Applies what has one of the two shapes.
     pub(super) async fn commit_shapes(&self, commits: &[Commit], results: &mut Results) {
         let ends: Vec<usize> = (0..commits.len()).filter(|at| ended(&commits[*at]).is_some()).collect();
-        for some in portions(commits, &ends) {
-            self.end_jobs(commits, some, results).await;
+        // Ends push nothing, so portions need not wait for each other: the server has the next one when it is done with the first.
+        for (at, result) in join_all(portions(commits, &ends).map(|some| self.end_jobs(commits, some))).await.into_iter().flatten() {
+            results[at] = result;
         }
         if self.caller.dispatch != Dispatch::Own {
             return;
@@ -130,7 +132,8 @@ impl Store {
         Ok(refused)
     }
 
-    async fn end_jobs(&self, commits: &[Commit], numbers: &[usize], results: &mut Results) {
+    /// The result of each; one without goes to the general script.
+    async fn end_jobs(&self, commits: &[Commit], numbers: &[usize]) -> Vec<(usize, Option<Result<Verdict>>)> {
         let op = "end jobs";
         let mut queues = Queues::default();
         let mut groups: Vec<Group<(u8, JobState, bool)>> = Vec::new();
@@ -153,13 +156,8 @@ impl Store {
         let answer = self.caller.once(op, Script::EndJobs, &queues, &args).await;
         let at_op = self.caller.link.at(op);
         match answer.and_then(|value| answer::list(at_op, value)) {
-            Err(error) => order.iter().for_each(|at| results[*at] = Some(Err(fault::again(&error)))),
-            Ok(values) => {
-                for (at, value) in order.iter().zip(values) {
-                    // What is left without a result goes to the general script.
-                    results[*at] = (value == Value::Int(1)).then(|| Ok(applied()));
-                }
-            }
+            Err(error) => order.into_iter().map(|at| (at, Some(Err(fault::again(&error))))).collect(),
+            Ok(values) => order.into_iter().zip(values).map(|(at, value)| (at, (value == Value::Int(1)).then(|| Ok(applied())))).collect(),
         }
     }
 }

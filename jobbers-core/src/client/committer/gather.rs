@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::flights::Flights;
 use super::settle::{Judged, judge, rings};
 use super::{GATHERED_BYTES_MAX, Patience, Settled};
 use crate::driver::{Backend, CALL_JOBS_MAX, Commit, Delivery, Op, Verdict};
@@ -28,6 +29,9 @@ const PUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 const PUSHES_COUNT_MAX: usize = 16;
 /// Commits that wait to be sent again before new ones are let in: an outage is felt by callers, and does not fill the memory.
 const LATER_COUNT_MAX: usize = 4 * CALL_JOBS_MAX;
+
+/// So many have to wait before a second call goes out beside the one under way: smaller ones would cost the store more for each job.
+const BESIDE_COUNT_MIN: usize = CALL_JOBS_MAX / 2;
 
 /// One caller's commit.
 #[derive(Debug)]
@@ -64,26 +68,36 @@ pub(super) struct Gatherer {
     calls: mpsc::Receiver<Call>,
     next: VecDeque<Call>,
     later: Vec<(Instant, Call)>,
+    flights: Flights<Landed>,
     pushes: JoinSet<()>,
+}
+
+/// A call that was answered.
+struct Landed {
+    commits: Vec<Commit>,
+    waits: Vec<Wait>,
+    answers: Vec<Answer>,
 }
 
 impl Gatherer {
     pub(super) fn new(backend: Backend, calls: mpsc::Receiver<Call>) -> Gatherer {
-        Gatherer { backend, calls, next: VecDeque::new(), later: Vec::new(), pushes: JoinSet::new() }
+        Gatherer { backend, calls, next: VecDeque::new(), later: Vec::new(), flights: Flights::new(), pushes: JoinSet::new() }
     }
 
     pub(super) async fn run(mut self) {
-        while self.fill().await {
+        while let Some(most) = self.fill().await {
+            let behind = self.next.split_off(most);
             let batch = take_batch(&mut self.next);
+            self.next.extend(behind);
             if !batch.is_empty() {
-                self.send(batch).await;
+                self.send(batch);
             }
         }
         while self.pushes.join_next().await.is_some() {}
     }
 
-    /// Waits until there is something to send; answers false once nobody can bring more.
-    async fn fill(&mut self) -> bool {
+    /// Waits until there is something to send, and answers how many of those that wait may go; `None` once nobody can bring more.
+    async fn fill(&mut self) -> Option<usize> {
         loop {
             let now = Instant::now();
             let due = self.later.extract_if(.., |(at, call)| *at <= now || call.wait.reply.is_closed());
@@ -92,34 +106,64 @@ impl Gatherer {
                 let Ok(call) = self.calls.try_recv() else { break };
                 self.next.push_back(call);
             }
-            if !self.next.is_empty() {
-                return true;
+            let may_go = self.may_go();
+            if may_go > 0 {
+                return Some(may_go);
             }
-            let ended = self.calls.is_closed() && self.calls.is_empty();
-            if ended && self.later.is_empty() {
-                return false;
+            let ended = self.calls.is_closed() && self.calls.is_empty() && self.next.is_empty();
+            if ended && self.later.is_empty() && self.flights.is_empty() {
+                return None;
             }
-            self.wait(!ended && self.later.len() < LATER_COUNT_MAX).await;
+            let room = self.next.len() < CALL_JOBS_MAX && self.later.len() < LATER_COUNT_MAX;
+            self.wait(!ended && room).await;
         }
     }
 
-    /// Waits for a call (if `open`), for the time of the next resend, or for a push that has ended.
+    /// How many of those that wait may go now. Beside a call under way these are the first of them, up to one that makes a job ready, since
+    /// such commits keep their order, or that shares a job with it.
+    fn may_go(&self) -> usize {
+        if self.flights.is_empty() {
+            return self.next.len();
+        }
+        if self.flights.is_full() || self.next.len() < BESIDE_COUNT_MIN {
+            return 0;
+        }
+        let under_way = self.flights.ids();
+        let beside = |op: &Op| !may_make_ready(op) && !under_way.contains(&op.id());
+        let count = self.next.iter().take_while(|call| call.commit.ops.iter().all(beside)).count();
+        if count < BESIDE_COUNT_MIN { 0 } else { count }
+    }
+
+    /// Waits for a call (if `open`), for the time of the next resend, for an answer, or for a push that has ended.
     async fn wait(&mut self, open: bool) {
         let resend = self.later.iter().map(|(at, _)| *at).min();
-        tokio::select! {
-            call = self.calls.recv(), if open => self.next.extend(call),
-            () = sleep_until(resend.unwrap_or_else(Instant::now)), if resend.is_some() => {}
-            Some(_) = self.pushes.join_next() => {}
-            else => {}
-        }
+        let landed = tokio::select! {
+            // In this order: a call that was started goes out before more are looked for.
+            biased;
+            landed = self.flights.landed(), if !self.flights.is_empty() => landed,
+            call = self.calls.recv(), if open => return self.next.extend(call),
+            () = sleep_until(resend.unwrap_or_else(Instant::now)), if resend.is_some() => return,
+            Some(_) = self.pushes.join_next() => return,
+            else => return,
+        };
+        self.settle(landed).await;
     }
 
-    async fn send(&mut self, batch: Vec<Call>) {
+    fn send(&mut self, batch: Vec<Call>) {
         let (commits, waits): (Vec<Commit>, Vec<Wait>) = batch.into_iter().map(|call| (call.commit, call.wait)).unzip();
-        let mut answers = match timeout(CALL_WAIT_MAX, self.backend.store().commit(&commits)).await {
-            Ok(answers) => answers.into_iter(),
-            Err(_) => commits.iter().map(|commit| Err(hangs(commit))).collect::<Vec<Answer>>().into_iter(),
-        };
+        let ids = commits.iter().flat_map(|commit| commit.ops.iter().map(Op::id)).collect();
+        let store = self.backend.store().clone();
+        self.flights.start(ids, async move {
+            let answers = match timeout(CALL_WAIT_MAX, store.commit(&commits)).await {
+                Ok(answers) => answers,
+                Err(_) => commits.iter().map(|commit| Err(hangs(commit))).collect(),
+            };
+            Landed { commits, waits, answers }
+        });
+    }
+
+    async fn settle(&mut self, Landed { commits, waits, answers }: Landed) {
+        let mut answers = answers.into_iter();
         let jitter = self.backend.draws().number();
         let (mut ready, mut pushed, mut rung) = (Vec::new(), Vec::new(), false);
         for (commit, wait) in commits.into_iter().zip(waits) {
@@ -212,6 +256,15 @@ fn take_batch(next: &mut VecDeque<Call>) -> Vec<Call> {
     left.append(next);
     *next = left;
     batch
+}
+
+/// Whether an operation may have a delivery follow.
+fn may_make_ready(op: &Op) -> bool {
+    match op {
+        Op::Insert { record, .. } | Op::Update { record, .. } => !record.head.state.is_end(),
+        Op::Release { .. } => true,
+        Op::Beat { .. } | Op::AskToStop { .. } => false,
+    }
 }
 
 fn is_release(op: &Op) -> bool {

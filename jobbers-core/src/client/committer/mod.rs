@@ -1,5 +1,6 @@
 //! Gathers the commits of concurrent callers into shared store calls, and settles those whose outcome is not known.
 
+mod flights;
 mod gather;
 mod settle;
 
@@ -69,7 +70,8 @@ pub enum Settled {
 
 /// Sends the commits of concurrent callers together.
 ///
-/// What gathered while the last call was in flight goes out as one: no timer, and no latency added to a lone commit. A commit whose outcome
+/// What gathered while the last call was in flight goes out as one: no timer, and no latency added to a lone commit. Where many wait that make
+/// no job ready, and that share no job with the call under way, a second call goes out beside it. A commit whose outcome
 /// is unknown, or whose store can not be reached, is sent again unchanged, with a growing pause, until its caller's patience is over; its
 /// nonce tells whether an earlier try was applied. Where the caller dispatches, jobs that turned Ready are pushed (for at most 1 s; a record
 /// whose push failed has a timer of its own). Each applied commit that ends a job or sets a timer rings [`Backend::bell`].

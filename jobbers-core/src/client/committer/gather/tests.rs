@@ -54,3 +54,31 @@ fn pauses_double_from_the_first_to_the_longest_and_are_spread_over_their_half() 
     assert_eq!(pauses(u64::MAX), [20, 40, 80, 2_000]);
     assert_eq!(pauses(0), [10, 20, 40, 1_000]);
 }
+
+fn end(run: u128) -> (u128, Vec<Op>) {
+    let (id, mut record) = (JobId::new(RunId::from_u128(run), 0), Record::default());
+    record.head.state = crate::record::JobState::Succeeded;
+    let (expect, changed, place) = (record.head.revision, crate::record::Parts::NONE, crate::driver::Place::Back);
+    (run, vec![Op::Update { id, expect, lapsed: None, record, changed, place }])
+}
+
+/// How many may go beside a call that names the job of run 0.
+fn beside(waiting: Vec<(u128, Vec<Op>)>) -> usize {
+    let (_calls, received) = mpsc::channel(1);
+    let mut gatherer = Gatherer::new(crate::memory::open(), received);
+    gatherer.flights.start(vec![JobId::new(RunId::from_u128(0), 0)], std::future::pending());
+    let (waiting, _answers): (Vec<Call>, Vec<_>) = waiting.into_iter().map(|(run, ops)| call(run, ops)).unzip();
+    gatherer.next.extend(waiting);
+    gatherer.may_go()
+}
+
+#[test]
+fn beside_a_call_go_many_ends_of_other_jobs_and_nothing_that_makes_a_job_ready() {
+    let ends = |runs: std::ops::Range<usize>| runs.map(|run| end(run as u128)).collect::<Vec<_>>();
+    assert_eq!(beside(ends(1..BESIDE_COUNT_MIN)), 0, "too few");
+    assert_eq!(beside(ends(1..BESIDE_COUNT_MIN + 1)), BESIDE_COUNT_MIN);
+    assert_eq!(beside(ends(0..CALL_JOBS_MAX)), 0, "the first is under way");
+    let mut mixed = ends(1..CALL_JOBS_MAX);
+    mixed.insert(200, (1_000, vec![insert(1_000, 1)]));
+    assert_eq!(beside(mixed), 200, "commits that make jobs ready keep their order");
+}
