@@ -6,7 +6,8 @@ use jobbers_core::{Error, ErrorKind, Result, memory};
 const OP: &str = "open a backend";
 
 /// Every scheme, with what follows it.
-const SCHEMES: &[(&str, &str)] = &[("memory", "memory:"), ("redb", "redb:PATH"), ("redis", "redis://HOST")];
+const SCHEMES: &[(&str, &str)] =
+    &[("memory", "memory:"), ("redb", "redb:PATH"), ("redis", "redis://HOST"), ("kafka", "kafka://HOST?store=URL")];
 
 /// Opens a backend by its URL.
 ///
@@ -15,8 +16,10 @@ const SCHEMES: &[(&str, &str)] = &[("memory", "memory:"), ("redb", "redb:PATH"),
 /// | `memory:` | in this process, gone with it | always there |
 /// | `redb:jobs.redb`, `redb:///var/lib/jobs.redb` | one file, durable, no server; made if it is not there | `redb` |
 /// | `redis://:secret@10.0.0.5/?namespace=acme`, `redis+unix:///run/redis.sock`; `valkey` for `redis` | a Redis 7.0 or Valkey 7.2 server, or later | `redis` |
+/// | `kafka://HOST:9092?store=redis://10.0.0.5/`, `kafka://A,B,C?store=redb:jobs.redb&namespace=acme` | ids on a Kafka cluster, jobs in the store that the URL in `store` names | `kafka`, with TLS and all of SASL `kafka-tls` |
 ///
-/// A path is taken as it stands: nothing in it is decoded. Options of a server's URL are those of its driver.
+/// A path is taken as it stands: nothing in it is decoded. Options of a server's URL are those of its driver. What the option `store` holds is
+/// decoded once: a `&` in it is written `%26`, a `%` `%25`.
 ///
 /// Not cancel safe: a dropped call may have made or locked the file; it lets go of it soon after.
 ///
@@ -31,7 +34,7 @@ const SCHEMES: &[(&str, &str)] = &[("memory", "memory:"), ("redb", "redb:PATH"),
 /// assert_eq!(backend.name(), "memory");
 ///
 /// let error = jobbers::connect("rabbit://localhost").await.unwrap_err();
-/// assert_eq!(error.to_string(), "open a backend: no driver is called \"rabbit\"; the URLs are memory:, redb:PATH, redis://HOST");
+/// assert_eq!(error.to_string(), "open a backend: no driver is called \"rabbit\"; the URLs are memory:, redb:PATH, redis://HOST, kafka://HOST?store=URL");
 /// # Ok::<(), jobbers::Error>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -47,6 +50,7 @@ pub async fn connect(url: &str) -> Result<Backend> {
         "memory" => memory_backend(rest),
         "redb" => redb_backend(path_of(rest)?).await,
         "redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix" => redis_backend(url).await,
+        "kafka" => kafka_backend(url).await,
         unknown => Err(Error::new(ErrorKind::Unsupported, OP, format!("no driver is called {unknown:?}; the URLs are {}", forms()))),
     }
 }
@@ -83,7 +87,46 @@ async fn redis_backend(_url: &str) -> Result<Backend> {
     Err(not_compiled_in("redis", "//HOST"))
 }
 
-#[cfg(not(all(feature = "redb", feature = "redis")))]
+#[cfg(feature = "kafka")]
+async fn kafka_backend(url: &str) -> Result<Backend> {
+    let store = partner(&jobbers_kafka::store_of(url)?).await?;
+    jobbers_kafka::open(url, store).await
+}
+
+#[cfg(not(feature = "kafka"))]
+async fn kafka_backend(_url: &str) -> Result<Backend> {
+    // The URL may hold a password.
+    Err(not_compiled_in("kafka", "//HOST"))
+}
+
+/// Opens store and limiter for a queue that is another driver's.
+#[cfg(feature = "kafka")]
+async fn partner(url: &str) -> Result<jobbers_core::driver::BackendParts> {
+    use jobbers_core::driver::Dispatch;
+
+    match url.split_once(':') {
+        Some(("memory", "" | "//")) => Ok(memory::Memory::new().dispatch(Dispatch::Caller).parts()),
+        #[cfg(feature = "redb")]
+        Some(("redb", rest)) => jobbers_redb::Config::at(path_of(rest)?).dispatch(Dispatch::Caller).parts_async().await,
+        #[cfg(feature = "redis")]
+        Some(("redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix", _)) => {
+            let mut config = jobbers_redis::Config::default();
+            config.dispatch = Dispatch::Caller;
+            jobbers_redis::parts(url, config).await
+        }
+        #[cfg(not(feature = "redb"))]
+        Some(("redb", path)) => Err(not_compiled_in("redb", path)),
+        #[cfg(not(feature = "redis"))]
+        Some(("redis" | "rediss" | "redis+unix" | "valkey" | "valkeys" | "valkey+unix", _)) => Err(not_compiled_in("redis", "//HOST")),
+        _ => Err(Error::new(
+            ErrorKind::Invalid,
+            OP,
+            "the option store names no store; write store=redis://HOST, store=redb:PATH or store=memory:",
+        )),
+    }
+}
+
+#[cfg(not(all(feature = "redb", feature = "redis", feature = "kafka")))]
 fn not_compiled_in(feature: &str, place: &str) -> Error {
     let context = format!(
         "{feature}:{place} needs the feature {feature:?}, which is not compiled in; in Cargo.toml: jobbers = {{ features = [{feature:?}] }}"
@@ -148,6 +191,21 @@ mod tests {
     async fn a_server_without_its_feature_is_not_shown_with_its_password() {
         let error = connect("redis://ops:hunter2@localhost").await.unwrap_err();
         assert!(error.to_string().contains("feature \"redis\"") && !error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[cfg(feature = "kafka")]
+    #[tokio::test]
+    async fn a_queue_on_kafka_needs_a_store_and_says_which_there_are() {
+        for (url, says) in [
+            ("kafka://u:hunter2@h?security=sasl_plaintext", "store=redis://HOST"),
+            ("kafka://u:hunter2@h?security=sasl_plaintext&store=kafka://u:hunter2@h", "names no store"),
+            ("kafka://u:hunter2@h?security=sasl_plaintext&store=hunter2", "names no store"),
+            ("kafka://u:hunter2@h?security=sasl_plaintext&store=redb:", "the path is missing"),
+            ("kafka://u:hunter2@h?security=sasl_plaintext&shop=hunter2", "is no option"),
+        ] {
+            let error = connect(url).await.unwrap_err();
+            assert!(error.to_string().contains(says) && !error.to_string().contains("hunter2"), "{url}: {error}");
+        }
     }
 
     #[cfg(not(feature = "redb"))]

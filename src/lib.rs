@@ -7,6 +7,7 @@
 //! [`then`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/then.rs
 //! [`map_join`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/map_join.rs
 //! [`metrics`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/metrics.rs
+//! [`kafka`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/kafka.rs
 //! [`graceful_shutdown`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/graceful_shutdown.rs
 //! [`embed_in_axum`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/embed_in_axum.rs
 //! [`testing_your_tasks`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/testing_your_tasks.rs

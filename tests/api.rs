@@ -23,12 +23,13 @@ use sources::Sources;
 const UPDATE: &str = "JOBBERS_UPDATE_API=1 cargo test --test api";
 
 /// The library crates, and their folders.
-const CRATES: [(&str, &str); 6] = [
+const CRATES: [(&str, &str); 7] = [
     ("jobbers", ""),
     ("jobbers_core", "jobbers-core/"),
     ("jobbers_macros", "jobbers-macros/"),
     ("jobbers_redb", "jobbers-redb/"),
     ("jobbers_redis", "jobbers-redis/"),
+    ("jobbers_kafka", "jobbers-kafka/"),
     ("jobbers_conformance", "jobbers-conformance/"),
 ];
 

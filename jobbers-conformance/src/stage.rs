@@ -335,9 +335,18 @@ impl Stage {
         self.pull_within(pull, 0, Duration::ZERO).await.map(drop)
     }
 
-    /// Waits until every pull shows what was pushed.
-    pub async fn settle(&self) {
-        tokio::time::sleep(self.fixture.first_pull_within()).await;
+    /// Waits until every pull of these queues shows what was pushed. Listening joins them, and takes nothing.
+    ///
+    /// # Errors
+    /// What the queue says.
+    pub async fn settle(&self, queues: &[&str]) -> Outcome {
+        let most = self.fixture.first_pull_within();
+        if !most.is_zero() {
+            let queues: Vec<QueueName> = queues.iter().map(|name| kit::queue(name)).collect();
+            self.queue().listen(&queues, most).await?;
+            tokio::time::sleep(most).await;
+        }
+        Ok(())
     }
 
     /// Checks the depths, once they have settled.

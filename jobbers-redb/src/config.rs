@@ -112,7 +112,17 @@ impl Config {
     ///
     /// Cancel safe: the file is opened all the same, and closed again if nobody else has it.
     pub async fn open_async(self) -> Result<Backend> {
-        let opened = tokio::task::spawn_blocking(|| self.open()).await;
+        Backend::new(self.parts_async().await?)
+    }
+
+    /// The parts of the backend, opened on a thread for blocking work.
+    ///
+    /// # Errors
+    /// As [`open`](Config::open).
+    ///
+    /// Cancel safe, as [`open_async`](Config::open_async).
+    pub async fn parts_async(self) -> Result<BackendParts> {
+        let opened = tokio::task::spawn_blocking(|| self.parts()).await;
         opened.unwrap_or_else(|error| {
             Err(Error::new(ErrorKind::Unavailable, "open the store", "the runtime that opens it is going down").with_source(error))
         })

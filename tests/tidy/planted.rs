@@ -128,6 +128,8 @@ fn a_dependency_from_elsewhere_and_a_banned_one_are_found() {
     assert_eq!(rules::bad_sources(registry).len(), 0);
     assert_eq!(rules::bad_sources("name = \"serde\"\nsource = \"git+https://example.org/serde\"\n").len(), 1);
     assert_eq!(rules::bad_sources("name = \"native-tls\"\n").len(), 1);
+    let tls_of = |package: &str| rules::bad_sources(&format!("name = \"{package}\"\ndependencies = [\n \"openssl-sys\",\n]\n")).len();
+    assert_eq!((tls_of("rdkafka-sys"), tls_of("reqwest")), (0, 1));
 }
 
 #[test]

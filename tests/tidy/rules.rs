@@ -226,9 +226,14 @@ pub(crate) fn wrong_arrows(file: &File) -> Vec<String> {
 }
 
 pub(crate) fn bad_sources(lock: &str) -> Vec<String> {
-    let banned = ["openssl-sys", "native-tls", "aws-lc-sys", "backoff", "chrono"];
-    let mut broken = Vec::new();
+    let banned = ["native-tls", "aws-lc-sys", "backoff", "chrono"];
+    let (mut broken, mut package) = (Vec::new(), "");
     for line in lock.lines() {
+        package = line.strip_prefix("name = ").map_or(package, |name| name.trim_matches('"'));
+        // librdkafka knows no other TLS.
+        if line.trim() == "\"openssl-sys\"," && package != "rdkafka-sys" {
+            broken.push(format!("Cargo.lock: {package} brings openssl-sys, which deny.toml leaves to rdkafka-sys"));
+        }
         if line.starts_with("source = ") && line != "source = \"registry+https://github.com/rust-lang/crates.io-index\"" {
             broken.push(format!("Cargo.lock: {line}: not crates.io"));
         }

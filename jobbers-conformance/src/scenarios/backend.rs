@@ -218,7 +218,12 @@ async fn a_namespace_may_be_opened_twice(stage: Stage) -> Outcome {
     ensure_eq!(stage.reload(&job).await?, claimed, "the record, as the other one wrote it");
     let id = stage.id();
     stage.push(&[delivery(id, "zip")]).await?;
-    other.pull(&pull(&["zip"], at(0)), 1).await?;
+    let items = other.pull(&pull(&["zip"], at(0)), 1).await?;
+    // Where joining takes time, lines are shared anew by it, and what is not settled by then comes again.
+    if !stage.fixture.first_pull_within().is_zero() {
+        other.queue().ack(&[items[0].1.clone()]).await?;
+        other.depths(&[crate::kit::queue("zip")], &[0]).await?;
+    }
     stage.pull_nothing(&pull(&["zip"], at(0))).await
 }
 

@@ -104,6 +104,7 @@ async fn a_job_whose_delivery_vanished_is_delivered_again(stage: Stage) -> Outco
     let job = stage.client().submit(ECHO, &"hello".to_owned()).await?;
     let items = stage.pull(&crate::kit::pull(&["default"], at(0)), 1).await?;
     stage.queue().ack(&[items[0].1.clone()]).await?;
+    stage.depths(&[crate::kit::queue("default")], &[0]).await?;
     stage.clock.set(at(600));
     let mut options = SchedulerOptions::default();
     options.reconcile_after = Duration::ZERO;
@@ -170,7 +171,7 @@ async fn urgent_jobs_run_first(stage: Stage) -> Outcome {
     for (n, priority) in [(3, Priority::Low), (2, Priority::Normal), (1, Priority::High), (0, Priority::Urgent)] {
         jobs.push(client.submit(COUNT, &n).priority(priority).await?);
     }
-    stage.settle().await;
+    stage.settle(&["default"]).await?;
     let worker = stage.work(hands().slots(1).task(COUNT, note)).await?;
     for job in &jobs {
         stage.reaches(job.id(), JobState::Succeeded).await?;
@@ -220,7 +221,7 @@ async fn what_a_handler_says_is_in_the_record(stage: Stage) -> Outcome {
     };
     let worker = stage.work(hands().step_interval(Duration::ZERO).task(ECHO, speak)).await?;
     let job = stage.client().submit(ECHO, &"hello".to_owned()).await?;
-    let said = |view: &jobbers_core::client::JobView| view.progress.as_ref().is_some_and(|one| one.step.as_str() == "resizing 3/9");
+    let said = |view: &jobbers_core::client::JobView| view.progress.as_ref().is_some_and(|one| one.step.as_str() == "resizing 3/9" && one.share.is_some());
     let view = stage.until(job.id(), "said to be resizing", said).await?;
     ensure_eq!((view.state, view.progress.and_then(|one| one.share)), (JobState::Running, Some(0.25)), "state and share");
     go.notify_one();
@@ -277,6 +278,35 @@ async fn a_ready_job_has_a_timer_where_callers_dispatch(stage: Stage) -> Outcome
     Ok(())
 }
 
+/// A full worker holds nobody up: what waits behind it is run by one that is idle, in another process too.
+async fn a_full_worker_does_not_starve_its_queue(stage: Stage) -> Outcome {
+    stage.needs(jobbers_core::driver::Capability::MultiProcess)?;
+    let other = stage.beside(stage.opening.clone()).await?;
+    let (started, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, gate) = (started.clone(), go.clone());
+    let hold = move |text: String| {
+        let (tell, gate) = (tell.clone(), gate.clone());
+        async move {
+            tell.notify_one();
+            gate.notified().await;
+            Ok::<String, JobError>(text)
+        }
+    };
+    let quick = |n: u32| std::future::ready(Ok::<u32, JobError>(n));
+    let full = stage.work(hands().slots(1).task(ECHO, hold.clone()).task(COUNT, quick)).await?;
+    let long = stage.client().submit(ECHO, &"long".to_owned()).await?;
+    signalled(&started, "the only slot of a worker is taken").await?;
+    let idle = other.work(hands().task(ECHO, hold).task(COUNT, quick)).await?;
+    for job in stage.client().submit_all(COUNT, 0..30).await {
+        stage.reaches(job?.id(), JobState::Succeeded).await?;
+    }
+    ensure_eq!(stage.view(long.id()).await?.state, JobState::Running, "the job that takes long");
+    go.notify_one();
+    stage.reaches(long.id(), JobState::Succeeded).await?;
+    stopped(idle).await?;
+    stopped(full).await.map(drop)
+}
+
 table! { "engine", "engine_run.rs";
     Engine: [
         a_job_runs_and_its_output_is_stored,
@@ -290,6 +320,7 @@ table! { "engine", "engine_run.rs";
         urgent_jobs_run_first,
         a_worker_keeps_to_its_slots,
         what_a_handler_says_is_in_the_record,
+        a_full_worker_does_not_starve_its_queue,
         a_job_of_an_unknown_task_waits_for_a_worker_that_knows_it,
         a_job_of_another_version_is_put_off,
         ended_jobs_are_forgotten_after_their_retention,

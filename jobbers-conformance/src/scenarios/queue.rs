@@ -71,6 +71,7 @@ async fn urgent_deliveries_come_before_others(stage: Stage) -> Outcome {
     for delivery in wanted.iter().rev() {
         stage.push(std::slice::from_ref(delivery)).await?;
     }
+    stage.settle(&["mail"]).await?;
     let items = stage.pull(&pull(&["mail"], at(0)), 4).await?;
     let seen: Vec<_> = items.iter().map(|(delivery, _)| (delivery.id, delivery.priority)).collect();
     ensure_eq!(seen, wanted.iter().map(|one| (one.id, one.priority)).collect::<Vec<_>>(), "the order");
@@ -99,7 +100,7 @@ async fn a_push_that_failed_may_be_sent_again(stage: Stage) -> Outcome {
         ensure!(tries < 100, "10 s after the cut has healed a push still fails: {error}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    stage.settle().await;
+    stage.settle(&["mail"]).await?;
     let items = stage.queue().pull(&pull(&["mail"], at(0))).await?.items;
     for delivery in &pushed {
         ensure!(items.iter().any(|(one, _)| one.id == delivery.id), "a delivery is lost");
@@ -111,6 +112,7 @@ async fn a_push_that_failed_may_be_sent_again(stage: Stage) -> Outcome {
 async fn a_pull_returns_no_more_than_it_asks_for(stage: Stage) -> Outcome {
     let pushed: Vec<_> = (0..20).map(|n| delivery(stage.id(), if n % 2 == 0 { "mail" } else { "image" })).collect();
     stage.push(&pushed).await?;
+    stage.settle(&["mail", "image"]).await?;
     let few = Pull { queues: vec![(queue("mail"), 3), (queue("image"), 100)], max: 7, ..pull(&[], at(0)) };
     let items = stage.pull(&few, 7).await?;
     let of_mail = items.iter().filter(|(delivery, _)| delivery.queue == queue("mail")).count();
@@ -121,7 +123,7 @@ async fn a_pull_returns_no_more_than_it_asks_for(stage: Stage) -> Outcome {
 /// Queues are looked at in the order of `pull.queues`.
 async fn queues_are_pulled_in_the_order_asked(stage: Stage) -> Outcome {
     stage.push(&[delivery(stage.id(), "image"), delivery(stage.id(), "mail"), delivery(stage.id(), "zip")]).await?;
-    stage.settle().await;
+    stage.settle(&["zip", "mail", "image"]).await?;
     let items = stage.pull(&pull(&["zip", "mail", "image"], at(0)), 3).await?;
     let seen: Vec<_> = items.iter().map(|(delivery, _)| delivery.queue.to_string()).collect();
     ensure_eq!(seen, ["zip", "mail", "image"], "the order of the queues");
@@ -173,7 +175,7 @@ async fn an_empty_queue_gives_nothing(stage: Stage) -> Outcome {
 /// `more` says that something was left; `partial` that a part of the queue could not be reached.
 async fn a_pull_says_whether_something_was_left(stage: Stage) -> Outcome {
     stage.push(&(0..5).map(|_| delivery(stage.id(), "mail")).collect::<Vec<_>>()).await?;
-    stage.settle().await;
+    stage.settle(&["mail"]).await?;
     let some = stage.queue().pull(&Pull { max: 3, ..pull(&["mail"], at(0)) }).await?;
     ensure!(some.more && !some.partial, "3 of 5 were pulled: more is {}, partial is {}", some.more, some.partial);
     let rest = stage.queue().pull(&pull(&["mail"], at(0))).await?;
@@ -197,7 +199,7 @@ async fn what_a_dropped_pull_had_taken_comes_back(stage: Stage) -> Outcome {
         let name = format!("mail-{polls}");
         let ids: Vec<_> = (0..5).map(|_| stage.id()).collect();
         stage.push(&ids.iter().map(|id| delivery(*id, &name)).collect::<Vec<_>>()).await?;
-        stage.settle().await;
+        stage.settle(&[&name]).await?;
         let once = pull(&[&name], at(0));
         poll_and_drop(stage.queue().pull(&once), polls).await;
         let mut seen: Vec<_> = stage.pull_back(&pull(&[&name], at(60)), 5).await?.iter().map(|(delivery, _)| delivery.id).collect();
@@ -221,7 +223,7 @@ async fn a_listener_hears_of_a_push(stage: Stage) -> Outcome {
 /// It returns at once, or soon, where something waits in one of `queues`: also what was pushed long before.
 async fn a_listener_returns_where_something_waits(stage: Stage) -> Outcome {
     stage.push(&[delivery(stage.id(), "mail")]).await?;
-    stage.settle().await;
+    stage.settle(&["mail"]).await?;
     let heard = tokio::time::timeout(Duration::from_secs(20), stage.queue().listen(&[queue("mail")], Duration::from_secs(600))).await;
     ensure!(matches!(heard, Ok(Ok(()))), "a delivery waits, and the listener did not return within 20 s: {heard:?}");
     Ok(())

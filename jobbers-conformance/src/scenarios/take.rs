@@ -28,7 +28,7 @@ async fn offered(stage: &Stage, change: impl FnOnce(&mut Record)) -> Outcome<Job
 }
 
 async fn take(stage: &Stage, request: &TakeRequest) -> Outcome<Taken> {
-    stage.settle().await;
+    stage.settle(&["mail"]).await?;
     Ok(fast(stage)?.take(request).await?)
 }
 
@@ -140,7 +140,7 @@ async fn racing_takes_share_the_jobs(stage: Stage) -> Outcome {
     for _ in 0..40 {
         ids.insert(offered(&stage, |_| ()).await?.id);
     }
-    stage.settle().await;
+    stage.settle(&["mail"]).await?;
     let racers: Vec<_> = (0..6)
         .map(|_| {
             let (one, request) = (stage.clone(), request(&stage, Pull { max: 9, ..pull(&["mail"], at(5)) }));

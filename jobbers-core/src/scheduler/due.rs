@@ -65,7 +65,7 @@ impl DueLook {
                 Err(error) => self.report(*id, now, &error),
             }
         }
-        let silent = self.silent(backend, &mut commits, now).await?;
+        let silent = self.silent(backend, &mut commits, now).await;
         let acted = send(committer, commits).await + silent.len();
         postponed.extend(silent);
         postpone(backend, postponed).await;
@@ -87,21 +87,28 @@ impl DueLook {
     }
 
     /// Takes out the ready jobs that need no second delivery: deliveries wait in their queue, so theirs most likely does. Their timers go
-    /// on all the same.
-    async fn silent(&self, backend: &Backend, commits: &mut Vec<(Job, Commit)>, now: Timestamp) -> Result<Vec<Commit>> {
+    /// on all the same. Of a queue that can not be asked they stay as they are: pushing there would fail too, and they are due again soon.
+    async fn silent(&self, backend: &Backend, commits: &mut Vec<(Job, Commit)>, now: Timestamp) -> Vec<Commit> {
         let waits = |job: &Job, commit: &Commit| job.record.head.state == JobState::Ready && next_push(commit, now).is_some();
         if backend.dispatch() == Dispatch::Own || !commits.iter().any(|(job, commit)| waits(job, commit)) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let mut queues: Vec<QueueName> = commits.iter().map(|(job, _)| job.record.head.queue.clone()).collect();
         queues.sort_unstable();
         queues.dedup();
-        let depths: HashMap<QueueName, u64> = queues.iter().cloned().zip(backend.queue().depth(&queues).await?).collect();
+        let depths: HashMap<QueueName, u64> = match backend.queue().depth(&queues).await {
+            Ok(depths) => queues.into_iter().zip(depths).collect(),
+            Err(error) => {
+                seldom!(warn, %error, "the queue can not be asked what waits in it; ready jobs are pushed again later");
+                commits.retain(|(job, commit)| !waits(job, commit));
+                return Vec::new();
+            }
+        };
         let filled = |job: &Job| depths.get(&job.record.head.queue).is_some_and(|depth| *depth > 0);
         let taken = commits.extract_if(.., |(job, commit)| {
             waits(job, commit) && filled(job) && next_push(commit, now).is_some_and(|pause| pause < PUSH_AGAIN_MAX)
         });
-        Ok(taken.map(|(_, commit)| commit).collect())
+        taken.map(|(_, commit)| commit).collect()
     }
 }
 

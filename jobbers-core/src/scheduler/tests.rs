@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::client::Client;
-use crate::driver::{Claim, Commit, Dispatch, Op, Place, Pull};
+use crate::driver::{BackendParts, Capabilities, Claim, Commit, Delivery, Dispatch, Op, Place, Pull, Pulled, Queue, Receipt};
+use crate::error::{Error, ErrorKind};
 use crate::id::{JobId, QueueName, WorkerId};
 use crate::machine::{self, Job, Look};
 use crate::memory::Memory;
@@ -125,6 +126,56 @@ async fn a_ready_job_is_not_pushed_again_while_deliveries_wait_in_its_queue() {
         tend_once(&backend, &options).await.unwrap();
     }
     assert!(backend.queue().depth(&[QueueName::default()]).await.unwrap()[0] > 1);
+}
+
+/// A queue that is gone.
+#[derive(Debug)]
+struct Gone;
+
+#[async_trait::async_trait]
+impl Queue for Gone {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    async fn push(&self, _: &[Delivery]) -> Result<()> {
+        Err(gone())
+    }
+
+    async fn pull(&self, _: &Pull) -> Result<Pulled> {
+        Err(gone())
+    }
+
+    async fn listen(&self, _: &[QueueName], _: Duration) -> Result<()> {
+        Err(gone())
+    }
+
+    async fn ack(&self, _: &[Receipt]) -> Result<()> {
+        Err(gone())
+    }
+
+    async fn depth(&self, _: &[QueueName]) -> Result<Vec<u64>> {
+        Err(gone())
+    }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Unavailable, "ask a queue", "it is gone")
+}
+
+#[tokio::test]
+async fn what_is_due_goes_on_while_the_queue_is_gone() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0).unwrap()));
+    let parts = Memory::new().dispatch(Dispatch::Caller).clock(clock.clone()).parts();
+    let backend = Backend::new(BackendParts { queue: Arc::new(Gone), paired: false, take: None, ..parts }).unwrap();
+    let client = Client::new(&backend);
+    let ready = client.submit(WORK, &1).await.unwrap().id();
+    let later = client.submit(WORK, &2).delay(machine::PUSH_AGAIN_FIRST).await.unwrap().id();
+    clock.advance(machine::PUSH_AGAIN_FIRST);
+    let before = load(&backend, ready).await.unwrap();
+    tend_once(&backend, &SchedulerOptions::default()).await.unwrap();
+    assert_eq!(state(&backend, later).await, JobState::Ready, "its time has come");
+    assert_eq!(load(&backend, ready).await.unwrap(), before, "its timer is not put off: it is due again in seconds");
 }
 
 #[tokio::test(start_paused = true)]
