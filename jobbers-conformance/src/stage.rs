@@ -343,8 +343,9 @@ impl Stage {
         let most = self.fixture.first_pull_within();
         if !most.is_zero() {
             let queues: Vec<QueueName> = queues.iter().map(|name| kit::queue(name)).collect();
+            let start = tokio::time::Instant::now();
             self.queue().listen(&queues, most).await?;
-            tokio::time::sleep(most).await;
+            tokio::time::sleep_until(start + most).await;
         }
         Ok(())
     }

@@ -40,6 +40,8 @@ const ROUND: Duration = Duration::from_millis(15);
 /// # Errors
 /// Each promise that the history breaks, with the seed.
 pub async fn weather(stage: &Stage, seed: u64, profile: Profile) -> Outcome<BTreeMap<Fault, u64>> {
+    // Joining a queue may take longer than a storm lasts.
+    stage.settle(&["default"]).await?;
     let history = Arc::new(History::default());
     let truth = truth::recorded(&stage.backend, &history)?;
     let faults = Faults::new(seed, profile);
