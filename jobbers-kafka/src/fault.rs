@@ -75,7 +75,11 @@ pub(crate) fn judged(code: Code) -> (ErrorKind, &'static str) {
 
 /// The error code, or a transport failure's.
 pub(crate) fn code(error: &KafkaError) -> Code {
-    error.rdkafka_error_code().unwrap_or(Code::Fail)
+    match error {
+        // The binding knows no code of this one.
+        KafkaError::AdminOp(code) => *code,
+        _ => error.rdkafka_error_code().unwrap_or(Code::Fail),
+    }
 }
 
 /// Reads an error.

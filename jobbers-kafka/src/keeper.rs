@@ -22,6 +22,8 @@ const TOPICS_INTERVAL: Duration = Duration::from_secs(10);
 const HUNGRY_FOR: Duration = Duration::from_secs(8);
 /// How long a partition has to stand still until it is read by somebody else.
 const FULL_AFTER: Duration = Duration::from_secs(1);
+/// What was stolen and waits here: with more than that the next look is soon enough, and leaves something to other thieves.
+const STOLEN_WAIT_MAX: usize = 400;
 
 /// Which queues are asked for.
 #[derive(Debug, Default)]
@@ -188,10 +190,11 @@ impl Keeper {
             let line = Line::of(&lag.topic, config);
             line.is_some_and(|line| !intake.owns(&(line, lag.partition)))
         });
-        let Some((lag, from)) = thief.choose(theirs.collect(), Instant::now(), FULL_AFTER) else { return Ok(()) };
-        // It blocks its own thread, which nobody waits for.
-        let ids = thief.read(&lag, from)?;
-        if let Some(line) = Line::of(&lag.topic, config).filter(|_| !ids.is_empty()) {
+        let (theirs, start) = (theirs.collect::<Vec<_>>(), Instant::now());
+        // It blocks its own thread, which nobody waits for. One after the other: whoever waits behind a full worker waits for no second look.
+        while let Some((lag, from)) = thief.choose(theirs.clone(), start, FULL_AFTER).filter(|_| start.elapsed() < TICK) {
+            let ids = thief.read(&lag, from)?;
+            let Some(line) = Line::of(&lag.topic, config).filter(|_| !ids.is_empty()) else { break };
             tracing::info!(
                 topic = lag.topic,
                 partition = lag.partition,
@@ -199,6 +202,9 @@ impl Keeper {
                 "kafka: read for a worker whose neighbour is full"
             );
             intake.stole(&line, ids);
+            if intake.waiting(&line) >= STOLEN_WAIT_MAX {
+                break;
+            }
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use crate::client::{ANSWER_WITHIN, Idle};
 pub(crate) struct Lag {
     pub(crate) topic: String,
     pub(crate) partition: i32,
-    /// Up to where the group has settled.
+    /// Up to where the group has settled, or retention has removed.
     pub(crate) settled: i64,
     /// Behind the last record.
     pub(crate) end: i64,
@@ -23,7 +23,7 @@ impl Lag {
     }
 }
 
-/// Asks for topics, each with the number of its partitions. Two calls for all of them.
+/// Asks for topics, each with the number of its partitions. Three calls for all of them.
 pub(crate) async fn of(idle: &Idle, op: &'static str, topics: &[(String, i32)]) -> Result<Vec<Lag>> {
     let mut list = TopicPartitionList::new();
     for (topic, partitions) in topics {
@@ -37,8 +37,8 @@ pub(crate) async fn of(idle: &Idle, op: &'static str, topics: &[(String, i32)]) 
     let committed = idle.committed(op, list.clone()).await?;
     // Committed first: a lag is rather shown a little too large than missed.
     let ends = bounds(idle, op, list.clone(), Offset::End).await?;
-    let unsettled = committed.elements().iter().any(|one| !matches!(one.offset(), Offset::Offset(_)));
-    let starts = if unsettled { bounds(idle, op, list, Offset::Beginning).await? } else { TopicPartitionList::new() };
+    // What retention has removed waits no more, whether it was settled or not.
+    let starts = bounds(idle, op, list, Offset::Beginning).await?;
     let number = |list: &TopicPartitionList, topic: &str, partition| match list.find_partition(topic, partition).map(|one| one.offset()) {
         Some(Offset::Offset(offset)) => Some(offset),
         _ => None,
@@ -46,7 +46,8 @@ pub(crate) async fn of(idle: &Idle, op: &'static str, topics: &[(String, i32)]) 
     let lags = committed.elements().into_iter().filter_map(|one| {
         let (topic, partition) = (one.topic().to_owned(), one.partition());
         let end = number(&ends, &topic, partition)?;
-        let settled = number(&committed, &topic, partition).or_else(|| number(&starts, &topic, partition)).unwrap_or(0);
+        let (settled, start) = (number(&committed, &topic, partition), number(&starts, &topic, partition));
+        let settled = settled.max(start).unwrap_or(0);
         Some(Lag { topic, partition, settled, end })
     });
     Ok(lags.collect())

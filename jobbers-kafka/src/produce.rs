@@ -119,6 +119,11 @@ impl Producer {
                 }
                 tracing::warn!(%code, why, "kafka: the producer had a fatal error, and another takes its place");
             }
+            if matches!(code, Code::ClusterAuthorizationFailed | Code::TopicAuthorizationFailed) {
+                // Who may write to no topic at all is refused as a producer already.
+                let error = KafkaError::MessageProduction(Code::TopicAuthorizationFailed);
+                return fault::of(at, &error, Applied::No);
+            }
             let context = format!("{what} at kafka {brokers}: the producer had a fatal error and was replaced; push again");
             return Error::new(ErrorKind::Unavailable, PUSH, context).with_source(why).with_outcome_unknown();
         }

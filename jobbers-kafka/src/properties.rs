@@ -1,5 +1,7 @@
 //! Properties of librdkafka: those that this driver sets itself, each with its reason, and those that users may set.
 
+use std::time::Duration;
+
 use jobbers_core::Result;
 use rdkafka::ClientConfig;
 
@@ -80,10 +82,13 @@ pub(crate) fn of_producer(brokers: &str, config: &Config) -> ClientConfig {
     of_all(brokers, config, &own)
 }
 
+/// A member hears at its next heartbeat that others come or go, and partitions stand still until all have heard: twice, where they move.
+const HEARTBEAT_MAX: Duration = Duration::from_millis(500);
+
 /// Of the consumer that is in the group.
 pub(crate) fn of_consumer(brokers: &str, config: &Config) -> ClientConfig {
     let (group, session) = (topic::group(config), config.session_timeout.as_millis().to_string());
-    let heartbeat = (config.session_timeout / 5).as_millis().to_string();
+    let heartbeat = (config.session_timeout / 5).min(HEARTBEAT_MAX).as_millis().to_string();
     // Longer than a session may be; the driver polls each half second.
     let poll = (config.session_timeout * 6).as_millis().max(60_000).to_string();
     let mut own = reading(&group);

@@ -20,6 +20,9 @@ pub(crate) struct Trouble {
     pub(crate) of: Part,
 }
 
+/// In the text of a broker whose certificate is not trusted.
+const DISTRUSTED: &str = "certificate verify failed";
+
 /// What is in trouble, and thereby who sees that it is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -75,7 +78,10 @@ impl Pulse {
 
 impl ClientContext for Pulse {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        // Retried by the library; what lasts is reported as an error as well.
+        // Retried by the library; what lasts is reported as an error as well, but this one as if the broker were gone.
+        if text.contains(DISTRUSTED) {
+            self.hears(Part::Link, &KafkaError::Global(Code::SSL), text);
+        }
         tracing::debug!(?level, facility, text, "librdkafka");
     }
 
@@ -100,6 +106,14 @@ mod tests {
         assert!(error.is_transient() && error.to_string().contains("1/1 brokers are down"), "{error}");
         pulse.well(Part::Link);
         assert!(pulse.error("pull deliveries", "h:1").is_none());
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_for_the_user_to_mend() {
+        let pulse = Pulse::default();
+        pulse.log(RDKafkaLogLevel::Error, "FAIL", "h:1: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed");
+        let error = pulse.error("open", "h:1").unwrap();
+        assert!(!error.is_transient() && error.to_string().contains("property.ssl.ca.location"), "{error}");
     }
 
     #[test]

@@ -153,7 +153,7 @@ impl Topics {
                     self.known().insert(topic, config.partitions);
                 }
                 Err((topic, code)) => {
-                    return Err(fault::of(at(&format!("new topic {topic}")), &KafkaError::AdminOp(code), Applied::No));
+                    return Err(unmade(at(&format!("new topic {topic}")), code));
                 }
             }
         }
@@ -231,7 +231,7 @@ impl Topics {
             Some(code) => {
                 let what = format!("new topics {}*", crate::topic::start(config));
                 let at = At { op: OP, brokers: &self.idle.target.brokers, what: &what };
-                let error = fault::of(at, &KafkaError::AdminOp(code), Applied::No);
+                let error = unmade(at, code);
                 // With too few brokers just now it may succeed later.
                 if code == Code::InvalidReplicationFactor {
                     let why =
@@ -242,6 +242,12 @@ impl Topics {
             }
         }
     }
+}
+
+/// Why a topic was not made. A broker says that the topic is forbidden where it is the making of it that is.
+fn unmade(at: At<'_>, code: Code) -> Error {
+    let code = if code == Code::TopicAuthorizationFailed { Code::ClusterAuthorizationFailed } else { code };
+    fault::of(at, &KafkaError::AdminOp(code), Applied::No)
 }
 
 /// The settings of topics that are made, beside partitions and copies.
