@@ -57,7 +57,7 @@ pub(crate) enum Slot {
 }
 
 impl Slot {
-    pub(crate) fn open((database, guard): Opened) -> Slot {
+    pub(crate) fn open(database: Database, guard: Guard) -> Slot {
         Slot::Open(Box::new(database), guard)
     }
 }
@@ -71,12 +71,12 @@ impl Shared {
 impl Engine {
     /// Opens a storage, and starts what writes to it.
     pub(crate) fn start(path: String, mut source: Box<dyn Source>, place: Option<Arc<Place>>) -> Result<Engine> {
-        let opened = source.open()?;
+        let Opened { database, guard, leases } = source.open()?;
         let shared = Arc::new(Shared {
             path,
-            slot: RwLock::new(Slot::open(opened)),
+            slot: RwLock::new(Slot::open(database, guard)),
             broken: AtomicBool::new(false),
-            volatile: Mutex::default(),
+            volatile: Mutex::new(Volatile::new(leases)),
             bells: Bells::default(),
         });
         let (requests, queue) = mpsc::channel(REQUESTS_COUNT_MAX);

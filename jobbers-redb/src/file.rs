@@ -13,8 +13,9 @@ use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, S
 
 use crate::fault::of_io;
 use crate::guard::Guard;
-use crate::holder;
-use crate::tables::{FORMAT, MAGIC, META, create_all};
+use crate::running::{self, Leases};
+use crate::tables::{FORMAT, MAGIC, META, WAKE, begin_read, create_all};
+use crate::{holder, keys};
 
 const OP: &str = "open the store";
 /// What every file of redb starts with.
@@ -23,8 +24,13 @@ const REDB_MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
 /// has happened to it since. A larger one is checked only after a crash.
 const CHECK_BYTES_MAX: u64 = 16 << 20;
 
-/// An opened file, and what holds and watches its writes.
-pub(crate) type Opened = (Database, Guard);
+/// An opened file.
+pub(crate) struct Opened {
+    pub(crate) database: Database,
+    /// What holds and watches its writes.
+    pub(crate) guard: Guard,
+    pub(crate) leases: Leases,
+}
 
 /// Makes the file if it is not there. Nobody ever sees half of one: it appears whole, or not at all.
 pub(crate) fn create(path: &Path) -> Result<()> {
@@ -115,12 +121,29 @@ pub(crate) fn open_on(path: &Path, backend: Box<dyn StorageBackend>, cache_bytes
         let mut builder = Builder::new();
         builder.set_cache_size(cache_bytes).set_check_integrity_on_open(check);
         let database = builder.create_with_backend(held).map_err(|error| refused(path, error))?;
-        is_ours(path, &database)?;
-        Ok(database)
+        let format = is_ours(path, &database)?;
+        let leases = begin_read(&database).and_then(|txn| running::leases(&txn)).map_err(|error| refused(path, error.into()))?;
+        Ok((database, format, leases))
     }));
-    let database = opened.unwrap_or_else(|panic| Err(damaged(path, &said(&*panic))))?;
+    let (database, format, leases) = opened.unwrap_or_else(|panic| Err(damaged(path, &said(&*panic))))?;
     guard.release().map_err(|error| unreadable(path, error))?;
-    Ok((database, guard))
+    if format < FORMAT {
+        upgrade(&database, &leases).map_err(|error| unreadable(path, io::Error::other(error)))?;
+    }
+    Ok(Opened { database, guard, leases })
+}
+
+/// Makes a file of format 1, which has the timers of running jobs in a table, one of format 2.
+fn upgrade(database: &Database, leases: &Leases) -> std::result::Result<(), redb::Error> {
+    let txn = database.begin_write()?;
+    {
+        let (mut wake, mut meta) = (txn.open_table(WAKE)?, txn.open_table(META)?);
+        for (at, id) in leases {
+            wake.remove(&keys::wake(*at, *id))?;
+        }
+        meta.insert("format", FORMAT.to_be_bytes().as_slice())?;
+    }
+    Ok(txn.commit()?)
 }
 
 /// Looks at the first bytes, so that redb never sees what is none of its files.
@@ -136,8 +159,8 @@ fn look(path: &Path, file: &mut File) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file of redb is one of ours, and of a version that this build knows.
-fn is_ours(path: &Path, database: &Database) -> Result<()> {
+/// The format of a file of redb, if it is one of ours and this build knows it.
+fn is_ours(path: &Path, database: &Database) -> Result<u64> {
     let foreign_tables = || foreign(path, "it is a database of another program", "name another file");
     let storage = |error| refused(path, DatabaseError::Storage(error));
     let txn = database.begin_read().map_err(|error| damaged(path, &error.to_string()))?;
@@ -152,7 +175,7 @@ fn is_ours(path: &Path, database: &Database) -> Result<()> {
     }
     let format = meta.get("format").map_err(storage)?.and_then(|format| format.value().try_into().ok()).map(u64::from_be_bytes);
     match format {
-        Some(FORMAT) => Ok(()),
+        Some(known @ 1..=FORMAT) => Ok(known),
         Some(newer) if newer > FORMAT => {
             let what = format!("its format is {newer}, and this build reads up to {FORMAT}: a newer Jobbers wrote it");
             Err(foreign(path, &what, "use that one, or another file"))

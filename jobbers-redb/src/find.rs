@@ -29,9 +29,18 @@ pub(crate) fn due(txn: &ReadTransaction, volatile: &mut Volatile, now: Timestamp
     let wake = open(txn, WAKE)?;
     while volatile.due.end_one(now).is_some() {}
     let mut due = Due { next: volatile.due.first_end(), ..Due::default() };
-    for row in wake.iter()? {
-        let (at, id) = keys::read_place(row?.0.value());
-        if volatile.due.get(&id).is_some() {
+    let mut timers = wake.iter()?;
+    let mut timer = || -> Disk<Option<(u64, JobId)>> {
+        let row = timers.next().transpose()?;
+        Ok(row.map(|(key, _)| keys::read_place(key.value())))
+    };
+    let (mut leases, mut timed) = (volatile.leases.iter().map(|(at, id)| (at.as_millis(), *id)).peekable(), timer()?);
+    while let Some((at, id)) = leases.peek().copied().into_iter().chain(timed).min() {
+        if leases.next_if(|lease| *lease == (at, id)).is_none() {
+            timed = timer()?;
+        }
+        // A job that was claimed meanwhile may be among both.
+        if volatile.due.get(&id).is_some() || due.ids.contains(&id) {
             continue;
         }
         if at > now.as_millis() || due.ids.len() >= limit {

@@ -10,7 +10,9 @@ use redb::{ReadTransaction, ReadableTable, StorageError, WriteTransaction};
 use crate::engine::Shared;
 use crate::keys::{self, JobKey, PartKey, WakeKey};
 use crate::rows::{self, Row};
+use crate::running::Running;
 use crate::tables::{COUNTS, DOCUMENTS, Disk, HEADS, LIMITS, LIST, Lazy, META, PARTS, READY, RUNS, WAKE, open};
+use crate::volatile::Timer;
 
 /// The counter of transactions.
 const TRANSACTIONS: &str = "transactions";
@@ -38,6 +40,7 @@ pub(crate) struct Group<'t> {
     counters: HashMap<&'static str, u64>,
     pub(crate) limit_rows: Lazy<'t, &'static [u8], &'static [u8]>,
     pub(crate) limits: &'t mut Option<Limits>,
+    pub(crate) running: &'t mut Running,
     pub(crate) after: After,
 }
 
@@ -62,20 +65,25 @@ pub(crate) struct After {
     /// Queues that have got deliveries.
     pub(crate) rung: Vec<QueueName>,
     /// Jobs whose timer was set anew.
-    pub(crate) timers: Vec<JobId>,
+    pub(crate) timers: Vec<Timer>,
     /// Deliveries that are gone.
     pub(crate) gone: Vec<u64>,
 }
 
 impl After {
     pub(crate) fn settle(&self, shared: &Shared) {
-        shared.volatile().forget(&self.timers, &self.gone);
+        shared.volatile().settle(&self.timers, &self.gone);
         shared.bells.ring(&self.rung);
     }
 }
 
 impl<'t> Group<'t> {
-    pub(crate) fn new(txn: &'t WriteTransaction, shared: &'t Shared, limits: &'t mut Option<Limits>) -> Group<'t> {
+    pub(crate) fn new(
+        txn: &'t WriteTransaction,
+        shared: &'t Shared,
+        limits: &'t mut Option<Limits>,
+        running: &'t mut Running,
+    ) -> Group<'t> {
         Group {
             shared,
             heads: Lazy::new(txn, HEADS),
@@ -91,16 +99,17 @@ impl<'t> Group<'t> {
             counters: HashMap::new(),
             limit_rows: Lazy::new(txn, LIMITS),
             limits,
+            running,
             after: After::default(),
         }
     }
 
     /// Applies one commit; the inner error is that commit's alone, and then nothing of it is written.
     pub(crate) fn commit(&mut self, commit: &Commit, dispatch: Dispatch) -> Disk<Result<Verdict>> {
-        let heads = self.heads.open()?;
+        let (heads, running) = (self.heads.open()?, &*self.running);
         let mut seen: Vec<(JobId, u8)> = Vec::with_capacity(commit.ops.len());
         let mut broken: Option<StorageError> = None;
-        let applied = apply(commit, |id| match rows::row(heads, id) {
+        let applied = apply(commit, |id| match running.row(heads, id) {
             Ok(Ok(Some(row))) => {
                 seen.push((id, row.parts));
                 Ok(Some(row.bare()))
@@ -160,6 +169,7 @@ impl<'t> Group<'t> {
             }
         }
         self.heads.open()?.insert(&key, rows::head_row(stored, &write.record.head).as_slice())?;
+        self.running.note(write.id, stored, &write.record.head);
         self.index(write.id, write.before.as_ref(), Some(&write.record.head))
     }
 

@@ -1,13 +1,14 @@
 //! What finds a job: kept in step with its head, in the same transaction.
 
 use jobbers_core::JobId;
-use jobbers_core::record::Head;
+use jobbers_core::record::{Head, JobState};
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use crate::group::Group;
 use crate::keys;
 use crate::rows;
 use crate::tables::Disk;
+use crate::volatile::Timer;
 
 impl Group<'_> {
     /// Keeps what finds a job in step with its head.
@@ -24,7 +25,7 @@ impl Group<'_> {
             self.moved(before, -1);
             self.moved(after, 1);
         }
-        let timer = |head: &Head| head.wake_at.filter(|_| !head.state.is_end());
+        let timer = |head: &Head| head.wake_at.filter(|_| !head.state.is_end() && head.state != JobState::Running);
         let (old, new) = (before.and_then(timer), after.and_then(timer));
         if old != new {
             let wake = self.wake.open()?;
@@ -34,7 +35,11 @@ impl Group<'_> {
             if let Some(at) = new {
                 wake.insert(&keys::wake(at, id), ())?;
             }
-            self.after.timers.push(id);
+        }
+        let lease = |head: &Head| head.wake_at.filter(|_| head.state == JobState::Running);
+        let (old_lease, new_lease) = (before.and_then(lease), after.and_then(lease));
+        if (old, old_lease) != (new, new_lease) {
+            self.after.timers.push(Timer { id, old_lease, new_lease });
         }
         let unended = |head: Option<&Head>| i64::from(head.is_some_and(|head| !head.state.is_end()));
         self.run(id, unended(after) - unended(before))

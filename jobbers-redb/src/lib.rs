@@ -26,6 +26,7 @@ mod ready;
 // How it lies in the file.
 mod keys;
 mod rows;
+mod running;
 mod tables;
 
 // What is beside the file.

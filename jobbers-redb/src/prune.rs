@@ -85,6 +85,7 @@ impl Group<'_> {
             self.parts.open()?.remove(&keys::part(part, &key))?;
         }
         self.heads.open()?.remove(&key)?;
+        self.running.forget(id);
         self.index(id, Some(&row.head), None)
     }
 }

@@ -12,7 +12,7 @@ use crate::tables::Disk;
 const PARTS: [(u8, Parts); 4] = [(1, Parts::SPEC), (2, Parts::TRAIL), (4, Parts::PROGRESS), (8, Parts::OUTPUT)];
 
 /// A row of `heads`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Row {
     /// The parts that have rows of their own.
     pub(crate) parts: u8,

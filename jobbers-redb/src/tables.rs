@@ -5,7 +5,7 @@ use redb::{Key, ReadTransaction, ReadableDatabase, StorageError, Table, TableDef
 use crate::keys::{JobKey, PartKey, WakeKey};
 
 /// The version of the tables, their keys and values that this build writes, and the newest that it reads.
-pub(crate) const FORMAT: u64 = 1;
+pub(crate) const FORMAT: u64 = 2;
 /// Says that the file is ours.
 pub(crate) const MAGIC: &[u8] = b"jobbers";
 
@@ -15,7 +15,7 @@ pub(crate) const HEADS: TableDefinition<'static, &JobKey, &[u8]> = TableDefiniti
 pub(crate) const PARTS: TableDefinition<'static, &PartKey, &[u8]> = TableDefinition::new("parts");
 /// State, queue, whether it is a run's own record, time, job: every job in its state's own order.
 pub(crate) const LIST: TableDefinition<'static, &[u8], ()> = TableDefinition::new("list");
-/// Time and job: every timer.
+/// Time and job: every timer, but those of running jobs, which are in memory: whoever opens the file reads them from the heads.
 pub(crate) const WAKE: TableDefinition<'static, &WakeKey, ()> = TableDefinition::new("wake");
 /// Queue, priority, number -> job: every delivery.
 pub(crate) const READY: TableDefinition<'static, &[u8], &JobKey> = TableDefinition::new("ready");

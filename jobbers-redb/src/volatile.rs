@@ -7,15 +7,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jobbers_core::{JobId, QueueName, Timestamp};
 
-/// Hidings of due jobs and of pulled deliveries.
+/// Hidings of due jobs and of pulled deliveries, and the ends of leases.
 #[derive(Debug, Default)]
 pub(crate) struct Volatile {
+    /// When the leases of running jobs end: a lease is short and changes with each beat, and the heads say it as well.
+    pub(crate) leases: BTreeSet<(Timestamp, JobId)>,
     /// Due jobs that were returned.
     pub(crate) due: Hidings<JobId, ()>,
     /// Deliveries that were pulled, by number.
     pub(crate) pulled: Hidings<u64, Handed>,
     /// How many of those each queue has.
     with_somebody: HashMap<QueueName, u64>,
+}
+
+/// A job whose timer was set anew, and the end of its lease before and after, while it runs.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    pub(crate) id: JobId,
+    pub(crate) old_lease: Option<Timestamp>,
+    pub(crate) new_lease: Option<Timestamp>,
 }
 
 /// Whose a pulled delivery is.
@@ -27,6 +37,10 @@ pub(crate) struct Handed {
 }
 
 impl Volatile {
+    pub(crate) fn new(leases: BTreeSet<(Timestamp, JobId)>) -> Volatile {
+        Volatile { leases, ..Volatile::default() }
+    }
+
     /// Hands a delivery to somebody; returns which handing over it is.
     pub(crate) fn hand_over(&mut self, number: u64, queue: &QueueName, back_at: Timestamp) -> u64 {
         // Of the process, so that a receipt of a file that was closed and opened again is unknown.
@@ -51,10 +65,14 @@ impl Volatile {
         self.with_somebody.get(queue).copied().unwrap_or(0)
     }
 
-    /// Forgets what a transaction has settled.
-    pub(crate) fn forget(&mut self, timers: &[JobId], deliveries: &[u64]) {
-        for id in timers {
+    /// Keeps up with what a transaction has settled.
+    pub(crate) fn settle(&mut self, timers: &[Timer], deliveries: &[u64]) {
+        for Timer { id, old_lease, new_lease } in timers {
             self.due.forget(id);
+            if let Some(at) = old_lease {
+                self.leases.remove(&(*at, *id));
+            }
+            self.leases.extend(new_lease.map(|at| (at, *id)));
         }
         for number in deliveries {
             if let Some(handed) = self.pulled.forget(number) {

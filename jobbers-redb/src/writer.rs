@@ -13,8 +13,10 @@ use tokio::sync::mpsc;
 use crate::ask::Ask;
 use crate::engine::{Shared, Slot};
 use crate::fault::Fault;
+use crate::file::Opened;
 use crate::group::{After, Change, Group, transactions};
 use crate::guard::Guard;
+use crate::running::Running;
 use crate::source::Source;
 use crate::tables::{Disk, begin_read, begin_write};
 
@@ -45,11 +47,13 @@ pub(crate) struct Writer {
     source: Box<dyn Source>,
     /// The limiter's state, once somebody has asked for it. A transaction that fails leaves it ahead of the file: then it is read again.
     limits: Option<Limits>,
+    /// Ahead of the file as well after a transaction that failed, and then emptied.
+    running: Running,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Box<dyn Ask>>, source: Box<dyn Source>) -> Writer {
-        Writer { shared, requests, source, limits: None }
+        Writer { shared, requests, source, limits: None, running: Running::default() }
     }
 
     /// Serves requests until nobody can ask any longer, then closes the file.
@@ -120,7 +124,7 @@ impl Writer {
     }
 
     fn work(&mut self, txn: &WriteTransaction, group: &mut [Box<dyn Ask>]) -> Disk<After> {
-        let mut all = Group::new(txn, &self.shared, &mut self.limits);
+        let mut all = Group::new(txn, &self.shared, &mut self.limits, &mut self.running);
         for request in group {
             request.work(&mut all)?;
         }
@@ -133,6 +137,7 @@ impl Writer {
         let Failed { mut fault, pending } = failed;
         tracing::error!(file = self.shared.path, "{}", fault.context);
         self.limits = None;
+        self.running = Running::default();
         self.close(Fault { unknown: false, ..fault.clone() });
         if !self.reopen() {
             return Err(fault);
@@ -195,9 +200,11 @@ impl Writer {
     fn reopen(&mut self) -> bool {
         let opened = catch_unwind(AssertUnwindSafe(|| self.source.open()));
         let slot = match opened {
-            Ok(Ok(opened)) => {
+            Ok(Ok(Opened { database, guard, leases })) => {
                 tracing::info!(file = self.shared.path, "the file is open again");
-                Slot::open(opened)
+                // Nobody knows here whether the last transaction was made; the file does.
+                self.shared.volatile().leases = leases;
+                Slot::open(database, guard)
             }
             Ok(Err(error)) => {
                 tracing::warn!(file = self.shared.path, "can not open the file again: {error}");

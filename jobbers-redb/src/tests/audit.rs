@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jobbers_core::JobId;
 use jobbers_core::record::JobState;
+use jobbers_core::{JobId, Timestamp};
 use redb::ReadableTable;
 
 use crate::driver::Handle;
@@ -16,6 +16,7 @@ use crate::tables::{COUNTS, HEADS, LIST, PARTS, READY, RUNS, WAKE, open};
 struct Derived {
     list: BTreeSet<Vec<u8>>,
     wake: BTreeSet<Vec<u8>>,
+    leases: BTreeSet<(Timestamp, JobId)>,
     parts: BTreeSet<Vec<u8>>,
     counts: BTreeMap<Vec<u8>, u64>,
 }
@@ -40,10 +41,13 @@ pub(crate) fn audit(store: &Handle) {
             if head.state == JobState::Ready {
                 ready.insert(id);
             }
-            if let Some(at) = head.wake_at.filter(|_| !head.state.is_end()) {
+            if let Some(at) = head.wake_at.filter(|_| head.state == JobState::Running) {
+                derived.leases.insert((at, id));
+            } else if let Some(at) = head.wake_at.filter(|_| !head.state.is_end()) {
                 derived.wake.insert(keys::wake(at, id).to_vec());
             }
         }
+        stored.leases.clone_from(&store.engine.shared.volatile().leases);
         for row in open(txn, LIST)?.iter()? {
             stored.list.insert(row?.0.value().to_vec());
         }

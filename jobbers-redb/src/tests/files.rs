@@ -187,14 +187,23 @@ fn an_open_in_async_code_blocks_no_runtime() {
     assert_eq!((backend.name(), backend.location()), ("redb", format!("redb:{}", path.display()).as_str()));
 }
 
-/// A store with some of everything, as version 1 of the format keeps it.
-const GOLDEN: &[u8] = include_bytes!("../../tests/golden/format-1.redb");
+/// A store with some of everything, as the versions of the format keep it.
+const GOLDEN: [&[u8]; 2] = [include_bytes!("../../tests/golden/format-1.redb"), include_bytes!("../../tests/golden/format-2.redb")];
 
 #[test]
 fn a_file_that_format_1_wrote_is_read_for_ever() {
-    let scratch = Scratch::new("golden");
-    let path = scratch.file("format-1.redb");
-    fs::write(&path, GOLDEN).unwrap();
+    is_read(GOLDEN[0], "format-1.redb");
+}
+
+#[test]
+fn a_file_that_format_2_wrote_is_read_for_ever() {
+    is_read(GOLDEN[1], "format-2.redb");
+}
+
+fn is_read(bytes: &[u8], name: &str) {
+    let scratch = Scratch::new(name);
+    let path = scratch.file(name);
+    fs::write(&path, bytes).unwrap();
     let backend = Config::at(&path).create(Create::Never).open().unwrap();
     block_on(super::golden::check(&backend));
     drop(backend);

@@ -1,4 +1,4 @@
-//! A store with some of everything: written once by format 1, and read for ever.
+//! A store with some of everything: written once by each format, and read for ever.
 //!
 //! To make the file of a new format: `JOBBERS_GOLDEN=write cargo test -p jobbers-redb golden`, once, and never again for that format.
 
@@ -103,7 +103,7 @@ fn the_golden_file_is_made_of_what_it_is_checked_for() {
         let mut database = redb::Database::open(&path).unwrap();
         database.compact().unwrap();
         drop(database);
-        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/format-1.redb");
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/format-2.redb");
         std::fs::copy(&path, golden).unwrap();
     }
     block_on(check(&crate::Redb::open(&path).unwrap()));
