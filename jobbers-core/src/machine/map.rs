@@ -5,9 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::change::Change;
-use super::end::put_off;
+use super::end::{again, put_off};
 use super::{Job, Moment, Submission, insert};
-use crate::driver::{COMMIT_OPS_MAX, Commit, Op};
+use crate::driver::{COMMIT_OPS_MAX, Commit, Op, Place};
 use crate::id::{JobId, SmallText};
 use crate::record::{Cause, Edge, JobState, MapPlan, ReadyWhen, Spec, digest};
 use crate::task::Codec;
@@ -21,7 +21,8 @@ const JOIN_STEP: u32 = 1;
 const ITEMS_FIRST: u32 = 2;
 
 /// Inserts the next items of a running map (their parameters, at most [`MAP_CHUNK_ITEMS_MAX`]): the map turns Scheduled for `pause`, the
-/// join waits for so many more, and the items are Ready; all in one commit. Without items it only pauses.
+/// join waits for so many more, and the items are Ready; all in one commit. Without items it only pauses. Without a pause the map is Ready
+/// in front of its queue: its next chunk need not wait until all its items so far have run.
 ///
 /// A pause leaves no attempt in the trail, and a map that gets on has its failures and losses forgotten: what it may do is bounded for a
 /// chunk, not for its list. A map that was asked to stop is cancelled instead, one past its deadline is dead.
@@ -42,7 +43,11 @@ pub fn map_chunk(job: &Job, items: &[Bytes], pause: Duration, m: &Moment) -> Com
         let map = Some(Box::new(MapPlan { cursor: plan.cursor + items.len() as u64, ..(**plan).clone() }));
         change = change.replace_spec(Spec { map, ..job.spec.clone() });
     }
-    let change = put_off(change, m.now + pause, "it paused between chunks");
+    let change = if pause.is_zero() {
+        again(change, Place::Front, "it has more items")
+    } else {
+        put_off(change, m.now + pause, "it paused between chunks")
+    };
     if items.is_empty() || change.head.state.is_end() {
         return change.commit();
     }

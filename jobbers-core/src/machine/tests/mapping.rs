@@ -1,4 +1,5 @@
 use super::*;
+use crate::driver::Place;
 use crate::policy::OnStop;
 use crate::record::{MapPlan, Template, TracePair};
 
@@ -59,6 +60,18 @@ fn a_chunk_inserts_items_and_lets_the_join_wait_for_them() {
     world.due(0);
     chunk(&mut world, &["3"]);
     assert_eq!((world.state(4), world.job(1).record.head.remaining), (JobState::Ready, 4));
+}
+
+#[test]
+fn a_map_that_does_not_pause_is_ready_in_front_of_its_items() {
+    let mut world = map();
+    let (job, m) = (world.claim(0), world.m());
+    let commit = map_chunk(&job, &items(&["1"]), Duration::ZERO, &m);
+    let Some(Op::Update { place, .. }) = commit.ops.first() else { panic!("it changes the map first: {commit:?}") };
+    assert_eq!(*place, Place::Front);
+    world.commit(&commit);
+    assert_eq!((world.state(0), world.state(2), world.job(0).trail.attempts.len()), (JobState::Ready, JobState::Ready, 0));
+    assert_eq!(world.claim(0).spec.map.unwrap().cursor, 1);
 }
 
 #[test]
