@@ -1,11 +1,13 @@
 -- Applies commits, each whole or not at all.
 -- ARGV  number of commits; each: number of operations, nonce; each operation:
 --       head (kind, flags, bucket's queue, priority, state, place, wake, order), id, then
---       I, U: record, joins, asked, progress, guard, live, staged parts · A: asked, guard · R: edges and outcome, claim
+--       I, U: record, joins, asked, progress, guard, live, staged parts · A: asked, guard · R: edges and outcome, claim ·
+--       F (new Ready steps of one queue and level, none with anything beside its record; the id is the first's): number of them; of each:
+--       id, record
 -- Returns one a commit: 1 applied · {1, ready, claimed} · {0, operation, record, live, joins, asked} refused · {2, queue} to be named ·
 --       {3} a staged part is gone · {4, operation, born} born of another commit · {5} behind one of these three: they keep their order ·
 --       {9, error}
--- Cost  at most 4 reads and 12 writes an operation, 8 a commit, 3 a queue; never by what is stored
+-- Cost  at most 4 reads and 12 writes an operation (for all steps of an F: 1 and 3), 8 a commit, 3 a queue; never by what is stored
 local next_op = next_arg
 local function arg()
     next_op = next_op + 1
@@ -21,17 +23,24 @@ end
 
 local function read_ops()
     local commit = { nonce = nil, ops = {} }
-    local many = tonumber(arg())
+    local many, before = tonumber(arg()), 0
     commit.nonce = arg()
     for n = 1, many do
         local head, id = arg(), arg()
-        local op = { id = id, n = n - 1, run = id:sub(1, 16), lone = #id == 16 }
+        local op = { id = id, n = before, run = id:sub(1, 16), lone = #id == 16 }
+        before = before + 1
         local queue
         op.kind, op.flags, queue, op.priority, op.state, op.place, op.wake, op.order = unpk('>c1BBBBBI6I6', head)
         op.queue = ARGV[3 + queue]
         if op.kind == 'I' or op.kind == 'U' then
             op.record, op.joins, op.asked, op.progress, op.guard, op.live, op.staged = unpack(ARGV, next_op, next_op + 6)
             next_op = next_op + 7
+        elseif op.kind == 'F' then
+            local steps = tonumber(arg())
+            op.values = { unpack(ARGV, next_op, next_op + 2 * steps - 1) }
+            op.ids = {}
+            for k = 1, steps do op.ids[k] = op.values[2 * k - 1] end
+            next_op, before = next_op + 2 * steps, before + steps - 1
         elseif op.kind == 'A' then
             op.asked, op.guard = arg(), arg()
         else
@@ -93,6 +102,12 @@ function check.U(op)
     end
 end
 
+function check.F(op)
+    for k, record in ipairs(call('HMGET', bucket(op.id), unpack(op.ids))) do
+        if record then return refused({ n = op.n + k - 1, id = op.ids[k] }, read(op.ids[k])) end
+    end
+end
+
 function check.A(op)
     local job = read(op.id)
     op.old = job
@@ -145,7 +160,9 @@ local function checked(commit)
             if not queue_at[op.queue] then return { 2, op.queue } end
             if op.old and not queue_at[op.old.queue] then return { 2, op.old.queue } end
             if op.staged and op.staged ~= '' and staged_is_gone(op) then return { 3 } end
-            if not op.lone then
+            if op.ids then
+                more = more + #op.ids
+            elseif not op.lone then
                 local was, is = op.old and not is_end(op.old.state), not is_end(op.state)
                 more = more + ((is and 1 or 0) - (was and 1 or 0))
             else
@@ -232,6 +249,15 @@ local function write_record(op, commit)
     end
 end
 
+local function write_steps(op, commit)
+    call('HSET', bucket(op.id), unpack(op.values))
+    count(READY, op.queue, #op.ids)
+    for _, id in ipairs(op.ids) do
+        add_step({ id = id }, commit)
+        push(id, op.queue, op.priority, false)
+    end
+end
+
 local function write_release(op, commit)
     local old = op.old
     if not old then
@@ -260,6 +286,8 @@ local function write(commit)
     for _, op in ipairs(commit.ops) do
         if op.kind == 'R' then
             write_release(op, commit)
+        elseif op.kind == 'F' then
+            write_steps(op, commit)
         elseif op.kind == 'A' then
             local old = op.old
             call('HSET', ASKED, op.id, op.asked)

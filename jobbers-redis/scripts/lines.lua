@@ -68,17 +68,18 @@ local function take_out(queue, looked)
     return first
 end
 
--- Hides deliveries until they are acked or `back_at` comes; returns their receipts. Each is {id, priority, place, queue}.
+-- Hides deliveries until they are acked or `back_at` comes; returns their receipts. Each is {id, priority, place, queue}; there are at most
+-- as many as one call takes.
 local function hide(some, back_at)
-    local receipts = {}
+    local receipts, scored = {}, {}
     if #some == 0 then return receipts end
     local last = call('HINCRBY', PLACES, 'r', #some) - #some
     for n, one in ipairs(some) do
         local id, priority, place, queue = unpack(one)
         local member = pack('>I8BI6B', last + n, priority, place, #queue) .. queue .. id
-        call('ZADD', PULLED, back_at, member)
-        receipts[n] = member
+        receipts[n], scored[2 * n - 1], scored[2 * n] = member, back_at, member
     end
+    call('ZADD', PULLED, unpack(scored))
     return receipts
 end
 

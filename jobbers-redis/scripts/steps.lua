@@ -8,11 +8,14 @@ local function chunks_of(value)
     return chunks
 end
 
-local function set_bit(set, n)
-    local at, bit = math.floor(n / 8) + 1, 2 ^ (n % 8)
-    local byte = set:byte(at)
-    if bit_of(byte, bit) then return set end
-    return set:sub(1, at - 1) .. string.char(byte + bit) .. set:sub(at + 1)
+-- A set with these bits as well.
+local function set_bits(set, bits)
+    local bytes = { set:byte(1, 32) }
+    for _, n in ipairs(bits) do
+        local at, bit = math.floor(n / 8) + 1, 2 ^ (n % 8)
+        if not bit_of(bytes[at], bit) then bytes[at] = bytes[at] + bit end
+    end
+    return string.char(unpack(bytes))
 end
 
 local function clear_bit(set, n)
@@ -61,18 +64,20 @@ local function save_steps(commit)
     if commit.turned then turn(commit) end
     if commit.more == 0 and #commit.added == 0 then return end
     local value = pack('>I4', commit.unended) .. (commit.steps or ''):sub(5)
-    local sets, fresh = {}, false
+    local added, fresh = {}, false
     for _, step in ipairs(commit.added) do
         local chunk = math.floor(step / 256)
-        if not sets[chunk] then
-            local set = commit.steps and call('HGET', STEPS, commit.run .. pack('>I4', chunk)) or nil
-            if not set then
-                set, fresh = ('\0'):rep(32), true
-                value = value .. pack('>I4', chunk)
-            end
-            sets[chunk] = set
+        local bits = added[chunk] or {}
+        bits[#bits + 1], added[chunk] = step % 256, bits
+    end
+    local sets = {}
+    for chunk, bits in pairs(added) do
+        local set = commit.steps and call('HGET', STEPS, commit.run .. pack('>I4', chunk)) or nil
+        if not set then
+            set, fresh = ('\0'):rep(32), true
+            value = value .. pack('>I4', chunk)
         end
-        sets[chunk] = set_bit(sets[chunk], step % 256)
+        sets[chunk] = set_bits(set, bits)
     end
     if fresh then
         local chunks = chunks_of(value)

@@ -8,8 +8,10 @@ use std::sync::OnceLock;
 pub(crate) enum Script {
     /// Submits of lone jobs that are due at once.
     SubmitJobs,
-    /// Ends of lone jobs.
+    /// Ends of jobs that release nothing, or what goes on waiting.
     EndJobs,
+    /// Claims of jobs that nobody has touched since their submit.
+    ClaimJobs,
     /// Commits that make a full server fuller.
     Submit,
     /// All other commits but beats.
@@ -63,6 +65,7 @@ macro_rules! texts {
 texts! {
     SubmitJobs: REFUSED_WHEN_FULL, [include_str!("../scripts/submit.lua")];
     EndJobs: ALSO_WHEN_FULL, [include_str!("../scripts/end.lua")];
+    ClaimJobs: ALSO_WHEN_FULL, [include_str!("../scripts/claim.lua")];
     Submit: REFUSED_WHEN_FULL, [COMMON, STEPS, include_str!("../scripts/commit.lua")];
     Commit: ALSO_WHEN_FULL, [COMMON, STEPS, include_str!("../scripts/commit.lua")];
     Beat: ALSO_WHEN_FULL, [COMMON, include_str!("../scripts/beat.lua")];

@@ -3,9 +3,9 @@
 mod fixture;
 
 use jobbers_conformance::Stage;
-use jobbers_conformance::kit::{at, beat, change, delivery, end, insert, queue, record, task};
+use jobbers_conformance::kit::{Job, at, beat, change, claim, delivery, end, insert, queue, record, release, release_with, task};
 use jobbers_core::driver::{Claim, Commit, Pull, TakeRequest, Verdict};
-use jobbers_core::record::JobState;
+use jobbers_core::record::{JobState, Outcome};
 use jobbers_core::{JobId, WorkerId};
 
 use fixture::process::Process;
@@ -77,6 +77,41 @@ async fn fill(stage: &Stage, many: usize) {
     commit(stage, inserts(stage, JobState::Ready, many)).await;
 }
 
+async fn jobs_of(stage: &Stage, ids: &[JobId]) -> Vec<Job> {
+    let records = stage.load_all(ids).await.expect("they are loaded");
+    ids.iter().zip(records).map(|(id, record)| Job { id: *id, record: record.expect("it is there") }).collect()
+}
+
+/// Steps that are inserted together, claimed one by one, and whose ends release one join.
+async fn run_of_steps(stage: &Stage, note: &mut impl AsyncFnMut(&'static str)) {
+    let (run, of) = (stage.run(), |ops| stage.commit_of(stage.nonce(), ops));
+    let of_step = |step, state| Job { id: JobId::new(run, step), record: record(state) };
+    let (join, steps) = (of_step(1, JobState::Waiting), (2..).take(BATCH).map(|step| of_step(step, JobState::Ready)));
+    commit(stage, vec![of(vec![insert(JobId::new(run, 0), record(JobState::Waiting)), insert(join.id, join.record.clone())])]).await;
+    let expected = release_with(&join, BATCH as u32, None, None, None);
+    let steps: Vec<JobId> = steps.map(|job| job.id).collect();
+    let first = JobId::new(run, 0);
+    let first = Job { id: first, record: stage.load(first).await.expect("it is loaded") };
+    let mut ops = vec![change(&first, |record| record.head.wake_at = Some(at(500))), expected];
+    ops.extend(steps.iter().map(|id| insert(*id, record(JobState::Ready))));
+    commit(stage, vec![of(ops)]).await;
+    note("insert of steps").await;
+    let ready = jobs_of(stage, &steps).await;
+    note("load of steps").await;
+    commit(stage, ready.iter().map(|job| of(vec![claim(job, stage.worker(), at(400))])).collect()).await;
+    note("claim").await;
+    let running = jobs_of(stage, &steps).await;
+    note("load of steps again").await;
+    let ends = running
+        .iter()
+        .map(|job| of(vec![change(job, |record| end(record, JobState::Succeeded, at(9))), release(&join, Outcome::Succeeded)]));
+    commit(stage, ends.collect()).await;
+    note("end of steps").await;
+    let stood = stage.load(join.id).await.expect("it is loaded").head;
+    assert_eq!((stood.remaining, stood.succeeded as usize), (1, BATCH));
+    note("load of the join").await;
+}
+
 /// Commands and bytes of each kind of call, on a server that holds `many` of everything.
 async fn costs(many: usize) -> Vec<(&'static str, [u64; 2])> {
     let server = Process::start(&format!("costs-{many}"));
@@ -98,7 +133,7 @@ async fn costs(many: usize) -> Vec<(&'static str, [u64; 2])> {
     let taken = take.take(&request(&stage, stage.worker(), BATCH)).await.expect("it takes").claimed;
     assert_eq!(taken.len(), BATCH);
     note("take").await;
-    let jobs: Vec<_> = taken.into_iter().map(|(id, record)| jobbers_conformance::kit::Job { id, record }).collect();
+    let jobs: Vec<_> = taken.into_iter().map(|(id, record)| Job { id, record }).collect();
     let of = |op| stage.commit_of(stage.nonce(), vec![op]);
     commit(&stage, jobs.iter().map(|job| of(beat(job, at(40)))).collect()).await;
     note("beat").await;
@@ -117,6 +152,7 @@ async fn costs(many: usize) -> Vec<(&'static str, [u64; 2])> {
     note("pull").await;
     stage.queue().ack(&pulled.items.into_iter().map(|(_, receipt)| receipt).collect::<Vec<_>>()).await.expect("it is acked");
     note("ack").await;
+    run_of_steps(&stage, &mut note).await;
     let pruned = stage.store().prune(&queue("mail"), JobState::Dead, at(900), BATCH).await.expect("it prunes");
     assert_eq!(pruned, BATCH);
     note("prune").await;
@@ -141,11 +177,14 @@ async fn no_call_costs_more_on_a_full_store_than_on_an_empty_one() {
     let of = |name: &str| many.iter().find(|(of, _)| *of == name).map(|(_, cost)| cost[0] - asking[0]).expect("it was measured");
     let batch = BATCH as u64;
     // Commands a job, and some for each call.
-    for (name, bound) in [("submit", batch + 12), ("take", batch + 40), ("beat", 12), ("end", batch + 20), ("load", 20 + batch)] {
+    for (name, bound) in [("submit", batch + 12), ("take", batch + 40), ("beat", 12), ("end", 40), ("load", 20 + batch)] {
         assert!(of(name) <= bound, "{name} of {batch} jobs: {} commands, {bound} are its bound", of(name));
     }
+    for (name, bound) in [("insert of steps", batch + 20), ("claim", 30), ("end of steps", 40)] {
+        assert!(of(name) <= bound, "{name}, {batch} of them: {} commands, {bound} are its bound", of(name));
+    }
     for (name, bound) in
-        [("due", 3 * batch), ("due, of a dead worker", 3 * batch), ("pull", 20 + 40), ("ack", 20 * 5 + 10), ("prune", batch * 12 + 20)]
+        [("due", 3 * batch), ("due, of a dead worker", 3 * batch), ("pull", 20 + 40), ("ack", 20 * 2 + 10), ("prune", batch * 12 + 20)]
     {
         assert!(of(name) <= bound, "{name}: {} commands, {bound} are its bound", of(name));
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jobbers_core::driver::{CALL_JOBS_MAX, Commit, Op, Verdict};
+use jobbers_core::driver::{CALL_JOBS_MAX, Commit, Dispatch, Op, Verdict};
 use jobbers_core::{Error, ErrorKind, QueueName, Result};
 use redis::Value;
 
@@ -87,7 +87,7 @@ impl Store {
             let mut left = Vec::new();
             let mut rest = open.into_iter().peekable();
             while rest.peek().is_some() {
-                let mut portion = Portion::default();
+                let mut portion = Portion::new(self.caller.dispatch);
                 while let Some(next) = rest.next_if(|next| portion.has_room(next)) {
                     portion.add(next);
                 }
@@ -214,6 +214,7 @@ fn unsent(error: Error) -> Error {
 
 /// Commits that one script applies.
 struct Portion<'a> {
+    dispatch: Dispatch,
     open: Vec<Open<'a>>,
     script: Script,
     /// Some of them end or empty, others make a full server fuller.
@@ -223,13 +224,12 @@ struct Portion<'a> {
     ops: usize,
 }
 
-impl Default for Portion<'_> {
-    fn default() -> Self {
-        Portion { open: Vec::new(), script: Script::Commit, mixed: false, queues: Queues::default(), args: Args::default(), ops: 0 }
-    }
-}
-
 impl<'a> Portion<'a> {
+    fn new(dispatch: Dispatch) -> Portion<'a> {
+        let (queues, args) = (Queues::default(), Args::default());
+        Portion { dispatch, open: Vec::new(), script: Script::Commit, mixed: false, queues, args, ops: 0 }
+    }
+
     fn has_room(&self, next: &Open<'a>) -> bool {
         let ops = next.commit.ops.len();
         let fits =
@@ -247,7 +247,7 @@ impl<'a> Portion<'a> {
         if script == Script::Beat {
             encode::beat(next.commit, &mut self.args);
         } else {
-            encode::commit(&next, &mut self.queues, &mut self.args);
+            encode::commit(&next, self.dispatch, &mut self.queues, &mut self.args);
         }
         self.mixed |= !self.open.is_empty() && script != self.script;
         // A script that a full server refuses, if one of its commits is to be refused there.

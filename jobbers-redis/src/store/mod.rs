@@ -1,9 +1,11 @@
 //! The store: every call is one script, or few.
 
 mod answers;
+mod claims;
 mod commit;
 mod documents;
 mod encode;
+mod ends;
 mod list;
 mod load;
 mod look;

@@ -1,14 +1,14 @@
-//! Commits of two frequent shapes, each with a script of its own: submits of lone jobs that are due at once, and ends of lone jobs.
+//! Commits of frequent shapes, each with a script of its own: submits of lone jobs that are due at once, ends, and claims.
 //!
 //! They cost the server a fraction of what the general script takes. What turns out to be unlike the rest goes there.
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use jobbers_core::driver::{CALL_JOBS_MAX, Commit, Dispatch, Op, Verdict};
-use jobbers_core::record::{Head, JobState, Parts, Record};
+use jobbers_core::record::{Head, JobState, Record};
 use jobbers_core::{JobId, QueueName, Result};
 use redis::Value;
 
-use super::{Store, encode};
+use super::{Store, claims, encode, ends};
 use crate::call::{Args, QUEUES_COUNT_MAX, Queues};
 use crate::pack::{self, PART_INLINE_BYTES_MAX, applied, id_bytes};
 use crate::script::Script;
@@ -24,7 +24,7 @@ const HEAD_BYTES: usize = 120;
 pub(super) type Results = [Option<Result<Verdict>>];
 
 /// Whether nothing lies beside the packed record: no counters, no mark, no long part.
-fn is_plain(record: &Record) -> bool {
+pub(super) fn is_plain(record: &Record) -> bool {
     let head = &record.head;
     let plain = Head::default();
     let joins = (head.remaining, head.succeeded, head.failed, head.skipped, head.ready_when);
@@ -45,18 +45,6 @@ fn submitted(commit: &Commit) -> Option<(JobId, &Record)> {
     }
 }
 
-/// The job of a commit that ends one lone job, and whether its progress is cleared.
-fn ended(commit: &Commit) -> Option<(JobId, &Record, bool)> {
-    match &commit.ops[..] {
-        [Op::Update { id, lapsed: None, record, changed, .. }] => {
-            let news = changed.has(Parts::PROGRESS);
-            let fits = id.step == 0 && record.head.state.is_end() && is_plain(record) && (!news || record.progress.is_empty());
-            fits.then_some((*id, record, news))
-        }
-        _ => None,
-    }
-}
-
 /// Whether a commit may push deliveries: those of one call keep their order.
 fn may_push(commit: &Commit) -> bool {
     commit.ops.iter().any(|op| match op {
@@ -69,16 +57,22 @@ fn may_push(commit: &Commit) -> bool {
 impl Store {
     /// Applies what has one of the two shapes.
     pub(super) async fn commit_shapes(&self, commits: &[Commit], results: &mut Results) {
-        let ends: Vec<usize> = (0..commits.len()).filter(|at| ended(&commits[*at]).is_some()).collect();
-        // Ends push nothing, so portions need not wait for each other: the server has the next one when it is done with the first.
-        for (at, result) in join_all(portions(commits, &ends).map(|some| self.end_jobs(commits, some))).await.into_iter().flatten() {
+        let ends = numbers(commits, |commit| ends::ended(commit).is_some());
+        let claims = numbers(commits, |commit| claims::claimed(commit).is_some());
+        // Neither pushes anything, so portions need not wait for each other: the server has the next one when it is done with the first.
+        let (ended, claimed) = join(
+            join_all(portions(commits, &ends).map(|some| self.end_jobs(commits, some))),
+            join_all(portions(commits, &claims).map(|some| self.claim_jobs(commits, some))),
+        )
+        .await;
+        for (at, result) in ended.into_iter().chain(claimed).flatten() {
             results[at] = result;
         }
         if self.caller.dispatch != Dispatch::Own {
             return;
         }
         let (plain, others): (Vec<usize>, Vec<usize>) = (0..commits.len()).partition(|at| submitted(&commits[*at]).is_some());
-        if others.iter().any(|at| may_push(&commits[*at])) {
+        if others.iter().any(|at| results[*at].is_none() && may_push(&commits[*at])) {
             return;
         }
         for some in portions(commits, &plain) {
@@ -132,45 +126,47 @@ impl Store {
         Ok(refused)
     }
 
-    /// The result of each; one without goes to the general script.
-    async fn end_jobs(&self, commits: &[Commit], numbers: &[usize]) -> Vec<(usize, Option<Result<Verdict>>)> {
-        let op = "end jobs";
-        let mut queues = Queues::default();
-        let mut groups: Vec<Group<(u8, JobState, bool)>> = Vec::new();
-        for at in numbers {
-            let Some((id, record, news)) = ended(&commits[*at]) else { continue };
-            let [Op::Update { expect, .. }] = &commits[*at].ops[..] else { continue };
-            let key = (queues.number(&record.head.queue), record.head.state, news);
-            let group = group_of(&mut groups, key);
-            let (id, revision, born) = (id_bytes(id), expect.next(commits[*at].nonce), record.head.born);
-            let guard = [&encode::guard(*expect)[..], &born.to_be_bytes()].concat();
-            group.args.push(&id).push(guard).push(pack::pack(&id, record, revision, born)).number(encode::place(&record.head));
-            group.numbers.push(*at);
-        }
+    /// Sends groups to a script that answers 1 of each job that is as it expects: the result of each; one without goes to the general script.
+    pub(super) async fn send_groups<K>(
+        &self,
+        op: &'static str,
+        script: Script,
+        queues: &Queues,
+        groups: Vec<Group<K>>,
+        head: impl Fn(&K, &mut Args),
+    ) -> Few {
         let mut args = Args::default();
         args.number(groups.len());
-        for Group { key: (queue, state, news), args: of_group, numbers } in &groups {
-            args.number(queue).number(state.index()).number(u8::from(*news)).number(numbers.len()).append(of_group);
+        for group in &groups {
+            head(&group.key, &mut args);
+            args.number(group.numbers.len()).append(&group.args);
         }
-        let order: Vec<usize> = groups.into_iter().flat_map(|group| group.numbers).collect();
-        let answer = self.caller.once(op, Script::EndJobs, &queues, &args).await;
+        let order = groups.into_iter().flat_map(|group| group.numbers);
+        let answer = self.caller.once(op, script, queues, &args).await;
         let at_op = self.caller.link.at(op);
         match answer.and_then(|value| answer::list(at_op, value)) {
-            Err(error) => order.into_iter().map(|at| (at, Some(Err(fault::again(&error))))).collect(),
-            Ok(values) => order.into_iter().zip(values).map(|(at, value)| (at, (value == Value::Int(1)).then(|| Ok(applied())))).collect(),
+            Err(error) => order.map(|at| (at, Some(Err(fault::again(&error))))).collect(),
+            Ok(values) => order.zip(values).map(|(at, value)| (at, (value == Value::Int(1)).then(|| Ok(applied())))).collect(),
         }
     }
 }
 
+/// Results of some commits, by their number; without one where the general script has to look at it.
+pub(super) type Few = Vec<(usize, Option<Result<Verdict>>)>;
+
+fn numbers(commits: &[Commit], fits: impl Fn(&Commit) -> bool) -> Vec<usize> {
+    (0..commits.len()).filter(|at| fits(&commits[*at])).collect()
+}
+
 /// Commits that one part of a script takes, in the order of the call.
-struct Group<K> {
+pub(super) struct Group<K> {
     key: K,
-    args: Args,
-    numbers: Vec<usize>,
+    pub(super) args: Args,
+    pub(super) numbers: Vec<usize>,
 }
 
 /// The group of a key, which is made if it is new.
-fn group_of<K: PartialEq>(groups: &mut Vec<Group<K>>, key: K) -> &mut Group<K> {
+pub(super) fn group_of<K: PartialEq>(groups: &mut Vec<Group<K>>, key: K) -> &mut Group<K> {
     let at = groups.iter().position(|group| group.key == key).unwrap_or_else(|| {
         groups.push(Group { key, args: Args::default(), numbers: Vec::new() });
         groups.len() - 1
