@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobbers_core::client::Client;
-use jobbers_core::driver::{Backend, Commit, Op, Pull};
+use jobbers_core::driver::{Backend, Commit, DocKey, DocKind, DocVerdict, DocWrite, Op, Pull};
 use jobbers_core::machine::{self, Job, Moment};
 use jobbers_core::policy::Retry;
 use jobbers_core::record::{JobState, Record};
@@ -70,6 +70,17 @@ async fn lose_a_delivery(backend: &Backend, client: &Client) {
     let scheduler = quick_scheduler(backend);
     until(async || backend.queue().depth(std::slice::from_ref(&queue)).await.unwrap() == [1]).await;
     drop(scheduler);
+}
+
+/// A store that came back older than it was, as its scheduler sees it: the mark that only grows is not there.
+async fn lose_the_mark(backend: &Backend) {
+    let key = DocKey { kind: DocKind::Epoch, name: "0".into() };
+    until(async || {
+        let Some(doc) = backend.store().read(std::slice::from_ref(&key)).await.unwrap().remove(0) else { return false };
+        let deletion = DocWrite { key: key.clone(), expect: Some(doc.version), body: None, expires_at: None };
+        matches!(backend.store().write(&[deletion]).await.unwrap()[0], DocVerdict::Applied(_))
+    })
+    .await;
 }
 
 /// A release of a child that is not there, and a record that nobody can read in a queue that a worker serves.
@@ -137,6 +148,7 @@ fn millis(seconds: f64) -> i64 {
 fn quick_scheduler(backend: &Backend) -> Scheduler {
     let mut options = SchedulerOptions::default();
     (options.reconcile_every, options.reconcile_after) = (Duration::from_millis(10), Duration::ZERO);
+    options.epoch_every = Duration::from_millis(10);
     Scheduler::start_with(backend, options)
 }
 
@@ -220,6 +232,7 @@ const KNOWN: &[(&str, i64)] = &[
     ("jobbers.attempts.stalled", 1),
     ("jobbers.deliveries.again", 1),
     ("jobbers.releases.missing driver=memory", 1),
+    ("jobbers.store.rewinds", 1),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -236,6 +249,8 @@ async fn every_metric_is_emitted_and_every_count_is_that_of_the_history() {
     history(&backend, exports).await;
     let scheduler = quick_scheduler(&backend);
     until(async || exports().contains_key("jobbers.queue.oldest.age queue=empty")).await;
+    lose_the_mark(&backend).await;
+    until(async || exports().contains_key("jobbers.store.rewinds")).await;
     let mut found = exports();
     drop(scheduler);
 

@@ -8,7 +8,7 @@ use crate::record::{Head, JobState};
 use crate::time::Timestamp;
 
 /// Every index of a store.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Index {
     pub(super) due: DueIndex,
     pub(super) lists: Lists,
@@ -48,7 +48,7 @@ fn runs_at(head: &Head) -> Option<WorkerId> {
 }
 
 /// Timers, and those of them that are hidden from other schedulers.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct DueIndex {
     visible: BTreeSet<(Timestamp, JobId)>,
     /// By the end of the hiding.
@@ -99,7 +99,7 @@ impl DueIndex {
 pub(super) type Rank = (u64, JobId);
 
 /// The ids of each queue and state, in the state's order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Lists(HashMap<QueueName, [BTreeSet<Rank>; JobState::ALL.len()]>);
 
 impl Lists {
@@ -161,7 +161,7 @@ pub(super) fn rank(id: JobId, head: &Head) -> Rank {
 }
 
 /// Runs without an unended record, by the end of their step 0.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct EndedRuns {
     /// Unended records of steps other than 0, of runs that have some: most runs are one job.
     others: HashMap<RunId, u64>,

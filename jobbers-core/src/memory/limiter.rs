@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 pub(super) struct MemoryLimiter(pub(super) Mutex<Limits>);
 
 impl MemoryLimiter {
-    fn lock(&self) -> MutexGuard<'_, Limits> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Limits> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

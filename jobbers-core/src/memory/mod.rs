@@ -14,6 +14,7 @@ mod index;
 mod limiter;
 mod listen;
 mod queue;
+mod rewind;
 mod store;
 mod tables;
 mod take;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use self::queue::{Bells, Lines};
+pub use self::rewind::{Rewinder, Snapshot};
 use self::tables::Tables;
 use crate::driver::{Backend, BackendParts, Dispatch, Limits, Open, RateLimiter, StateStore};
 use crate::error::Result;
@@ -79,12 +81,24 @@ impl Memory {
         Backend::new(self.parts()).expect("a store that dispatches comes with its own queue, and claims what it was opened with")
     }
 
+    /// Opens an empty backend, and what takes it back in time: for tests of a store that comes back older than it was.
+    pub fn open_with_rewinder(self) -> (Backend, Rewinder) {
+        let (parts, rewinder) = self.parts_with_rewinder();
+        (Backend::new(parts).expect("a store that dispatches comes with its own queue, and claims what it was opened with"), rewinder)
+    }
+
     /// The parts of an empty backend: to put one together with wrappers, or with parts of another driver. With another queue, open it with
     /// [`Dispatch::Caller`] and leave out `take`.
     pub fn parts(self) -> BackendParts {
+        self.parts_with_rewinder().0
+    }
+
+    /// The same, and what takes them back in time.
+    pub fn parts_with_rewinder(self) -> (BackendParts, Rewinder) {
         let shared = Arc::new(Shared { dispatch: self.dispatch, state: Mutex::default() });
         let limiter = Arc::new(limiter::MemoryLimiter(Mutex::new(Limits::new())));
-        BackendParts {
+        let rewinder = Rewinder::new(shared.clone(), limiter.clone());
+        let parts = BackendParts {
             name: "memory",
             location: "memory:".to_owned(),
             queue: Arc::new(queue::MemoryQueue(shared.clone())),
@@ -96,7 +110,8 @@ impl Memory {
             clock: self.clock,
             draw: self.draw,
             open: Arc::new(Second { shared, limiter }),
-        }
+        };
+        (parts, rewinder)
     }
 }
 
@@ -107,7 +122,7 @@ struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct State {
     tables: Tables,
     lines: Lines,

@@ -72,7 +72,7 @@ impl Bells {
 }
 
 /// Every queue.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Lines {
     lines: HashMap<QueueName, Line>,
     /// Pulled and not acked, by receipt.
@@ -83,7 +83,7 @@ pub(super) struct Lines {
 }
 
 /// One queue. A delivery's place is a number that grows from front to back, and that it keeps while it is pulled.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Line {
     levels: [BTreeMap<i64, (JobId, Place)>; Priority::ALL.len()],
     front: i64,
@@ -91,7 +91,7 @@ pub(super) struct Line {
     bell: Arc<Notify>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Hidden {
     delivery: Delivery,
     place: i64,
@@ -114,6 +114,14 @@ impl Lines {
 
     pub(super) fn depth(&self, queue: &QueueName) -> u64 {
         self.lines.get(queue).map_or(0, |line| line.levels.iter().map(|level| level.len() as u64).sum())
+    }
+
+    /// Keeps the bells of other lines, and rings them: who listens there hears of what is here now.
+    pub(super) fn keep_bells(&mut self, other: &Lines) {
+        for (queue, line) in &other.lines {
+            self.line(queue).bell = line.bell.clone();
+            line.bell.notify_one();
+        }
     }
 
     /// Adds one delivery.

@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 const LIST_LOOK_COUNT_MAX: usize = 1_000;
 
 /// What a store holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Tables {
     records: BTreeMap<JobId, Box<Record>>,
     pub(super) index: Index,

@@ -4,6 +4,7 @@
 //! one of them do, and what one has been given is hidden from the others for some seconds.
 
 mod due;
+mod epoch;
 mod prune;
 mod queues;
 mod reconcile;
@@ -18,11 +19,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Committer;
 use crate::driver::{Backend, Dispatch, DocKind, Page};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::seldom::seldom;
 use crate::telemetry::Queues;
 use crate::time::Timestamp;
-use crate::worker::jittered;
+use crate::worker::{jittered, meters};
 
 /// How long a lone scheduler sleeps at most; many of them sleep longer, so that together they look as often.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -51,6 +52,8 @@ pub struct SchedulerOptions {
     pub reconcile_every: Duration,
     /// How long more jobs have to be ready than delivered before they are delivered again; 60 s by default.
     pub reconcile_after: Duration,
+    /// How often it is looked whether the store came back older than it was; 5 s by default. A shorter loss may go unnoticed.
+    pub epoch_every: Duration,
 }
 
 impl Default for SchedulerOptions {
@@ -60,6 +63,7 @@ impl Default for SchedulerOptions {
             prune_every: Duration::from_secs(60),
             reconcile_every: Duration::from_secs(10),
             reconcile_after: Duration::from_secs(60),
+            epoch_every: Duration::from_secs(5),
         }
     }
 }
@@ -151,8 +155,10 @@ struct Tending {
     options: SchedulerOptions,
     committer: Committer,
     due: due::DueLook,
+    epoch: epoch::Epoch,
     reconcile: reconcile::Reconcile,
     queues: Queues,
+    epoch_seen: Option<Instant>,
     reconciled: Instant,
     pruned: Instant,
     counted: Option<Instant>,
@@ -168,8 +174,10 @@ impl Tending {
             options,
             committer: Committer::start(backend),
             due: due::DueLook::default(),
+            epoch: epoch::Epoch::default(),
             reconcile: reconcile::Reconcile::default(),
             queues: Queues::new(),
+            epoch_seen: None,
             reconciled: now,
             pruned: now,
             counted: None,
@@ -220,6 +228,10 @@ impl Tending {
             return Ok(Duration::ZERO);
         }
         let now = Instant::now();
+        if self.epoch_seen.is_none_or(|seen| now >= seen + self.options.epoch_every) {
+            self.epoch_seen = Some(now);
+            self.look_at_epoch().await?;
+        }
         if now >= self.reconciled + self.options.reconcile_every {
             self.reconciled = now;
             self.look_at_queues().await?;
@@ -236,10 +248,34 @@ impl Tending {
         Ok(look.next.map_or(most, |next| next.since(self.backend.clock().now()).min(most)))
     }
 
+    /// Looks whether the store came back older than it was. What that may have left behind is repaired at once.
+    async fn look_at_epoch(&mut self) -> Result<()> {
+        let every = self.options.epoch_every;
+        match self.epoch.look(&self.backend, every).await {
+            Ok(None) => Ok(()),
+            Ok(Some(epoch::Rewound { marks })) => {
+                meters().rewound();
+                let seconds = every.as_secs_f64() * marks as f64;
+                tracing::error!(
+                    store = self.backend.location(),
+                    seconds,
+                    "the store came back older than it was, by about that much; what was accepted or ended since then may have to be done again"
+                );
+                self.reconcile.hurry();
+                self.look_at_queues().await.map(drop)
+            }
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                seldom!(warn, %error, "whether the store came back older can not be told");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Compares jobs with deliveries, and shows the counts to those who collect metrics; answers how many jobs were delivered again.
     async fn look_at_queues(&mut self) -> Result<usize> {
         let shown = Queues::are_collected();
-        if !shown && self.backend.dispatch() == Dispatch::Caller {
+        if !shown && self.backend.dispatch() == Dispatch::Caller && !self.reconcile.hurries() {
             return Ok(0);
         }
         let counts = self.backend.store().counts().await.inspect_err(|_| self.queues.saw_nothing())?;

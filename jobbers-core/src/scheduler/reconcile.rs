@@ -22,19 +22,32 @@ pub(super) struct Reconcile {
     short: HashMap<QueueName, (Instant, u64)>,
     /// Where the next scan goes on.
     cursor: Option<Cursor>,
+    /// The store came back older, and nobody has looked since.
+    hurried: bool,
 }
 
 impl Reconcile {
+    /// Lets the next look wait for nothing: the store came back older, and what is missing has been for as long as anybody knows.
+    pub(super) fn hurry(&mut self) {
+        self.hurried = true;
+    }
+
+    /// Whether the next look waits for nothing.
+    pub(super) fn hurries(&self) -> bool {
+        self.hurried
+    }
+
     /// Compares these counts with depths, and delivers again what has been missing for long; answers how many.
     ///
-    /// Where callers dispatch, every ready record has a timer for that, and there is nothing to do.
+    /// Where callers dispatch, every ready record has a timer for that, and there is nothing to do unless it hurries.
     ///
     /// # Errors
     /// What the backend says.
     pub(super) async fn look(&mut self, backend: &Backend, counts: Vec<Count>, options: &SchedulerOptions) -> Result<usize> {
-        if backend.dispatch() == Dispatch::Caller {
+        if backend.dispatch() == Dispatch::Caller && !self.hurried {
             return Ok(0);
         }
+        let after = if self.hurried { Duration::ZERO } else { options.reconcile_after };
         let ready: Vec<(QueueName, u64)> =
             counts.into_iter().filter(|count| count.state == JobState::Ready && count.jobs > 0).map(|c| (c.queue, c.jobs)).collect();
         let queues: Vec<QueueName> = ready.iter().map(|(queue, _)| queue.clone()).collect();
@@ -48,13 +61,11 @@ impl Reconcile {
                 self.short.insert(queue, (since, least.min(missing)));
             }
         }
-        let late = |(since, _): &(Instant, u64)| now.duration_since(*since) >= options.reconcile_after;
+        let late = |(since, _): &(Instant, u64)| now.duration_since(*since) >= after;
         let mut wanted: HashMap<QueueName, u64> =
             self.short.iter().filter(|(_, short)| late(short)).map(|(queue, short)| (queue.clone(), short.1)).collect();
-        if wanted.is_empty() {
-            return Ok(0);
-        }
-        let pushed = self.push_again(backend, &mut wanted, options.reconcile_after).await?;
+        let pushed = if wanted.is_empty() { 0 } else { self.push_again(backend, &mut wanted, after).await? };
+        self.hurried = false;
         self.short.retain(|_, short| !late(short));
         Ok(pushed)
     }

@@ -198,6 +198,25 @@ async fn deliveries_that_vanished_from_a_queue_come_back_after_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_store_that_came_back_older_left_behind_is_delivered_again_at_once() {
+    for dispatch in [Dispatch::Own, Dispatch::Caller] {
+        let (backend, rewinder) = Memory::new().dispatch(dispatch).open_with_rewinder();
+        let client = Client::new(&backend);
+        let scheduler = Scheduler::start(&backend);
+        assert!(client.submit_all(WORK, 0..3).await.iter().all(Result::is_ok));
+        tokio::time::sleep(6 * SECOND).await;
+        let older = rewinder.snapshot();
+        tokio::time::sleep(6 * SECOND).await;
+        // What it holds of before are jobs that are ready; their deliveries are gone.
+        rewinder.restore(&older);
+        assert_eq!(pull_all(&backend).await, 3);
+        tokio::time::sleep(6 * SECOND).await;
+        assert_eq!(backend.queue().depth(&[QueueName::default()]).await.unwrap(), [3], "{dispatch:?}");
+        scheduler.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_difference_that_goes_away_is_forgotten() {
     let (backend, clock, options) = site(Memory::new());
     let id = Client::new(&backend).submit(WORK, &1).await.unwrap().id();

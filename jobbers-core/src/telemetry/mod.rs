@@ -80,6 +80,7 @@ metrics! {
     QUEUE_OLDEST_AGE = "jobbers.queue.oldest.age", Gauge, "s", ["queue"], "How long the first of the ready jobs has been there, a delay that was asked for included.";
     RECORDS_UNREADABLE = "jobbers.records.unreadable", Counter, "{record}", [], "Records that were met and could not be decoded.";
     DELIVERIES_AGAIN = "jobbers.deliveries.again", Counter, "{delivery}", [], "Deliveries of ready jobs that had lost theirs.";
+    STORE_REWINDS = "jobbers.store.rewinds", Counter, "{rewind}", [], "Times that a scheduler of this process found its store older than it was.";
     RELEASES_MISSING = "jobbers.releases.missing", Counter, "{release}", ["driver"], "Releases whose child is not there.";
     DRIVER_CALLS = "jobbers.driver.calls", Counter, "{call}", ["driver", "call", "outcome"], "Calls of the driver, by what became of them.";
     DRIVER_DURATION = "jobbers.driver.duration", Histogram, "s", ["driver", "call"], "How long calls of the driver took.";

@@ -28,6 +28,7 @@ pub(crate) struct Meters {
     stalled: Counter<u64>,
     poison: Counter<u64>,
     pushed_again: Counter<u64>,
+    rewound: Counter<u64>,
 }
 
 /// The instruments, made when they are first needed.
@@ -48,6 +49,7 @@ pub(crate) fn meters() -> &'static Meters {
         stalled: telemetry::ATTEMPTS_STALLED.counter(),
         poison: telemetry::RECORDS_UNREADABLE.counter(),
         pushed_again: telemetry::DELIVERIES_AGAIN.counter(),
+        rewound: telemetry::STORE_REWINDS.counter(),
     })
 }
 
@@ -110,6 +112,10 @@ impl Meters {
 
     pub(crate) fn pushed_again(&self, deliveries: usize) {
         self.pushed_again.add(deliveries as u64, &[]);
+    }
+
+    pub(crate) fn rewound(&self) {
+        self.rewound.add(1, &[]);
     }
 }
 

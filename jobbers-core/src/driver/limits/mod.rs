@@ -54,7 +54,7 @@ type Costs = Vec<(LimitKey, u32)>;
 /// assert_eq!(limits.give_back(&[ask(1).holder], now), [ask(2).holder]);
 /// # Ok::<(), jobbers_core::Error>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Limits {
     definitions: BTreeMap<LimitName, Definition>,
     lines: BTreeMap<LimitKey, Line>,
