@@ -77,6 +77,25 @@ pub trait Fixture: Send + Sync + 'static {
         let _ = backend;
         Ok(None)
     }
+
+    /// Keeps what this namespace holds now, to be restored while the backend is used: a store that comes back older than it was.
+    ///
+    /// # Errors
+    /// What the driver says.
+    async fn snapshot(&self, opening: &Opening) -> Result<Option<Box<dyn Snapshot>>> {
+        let _ = opening;
+        Ok(None)
+    }
+}
+
+/// What a namespace held at one moment.
+#[async_trait]
+pub trait Snapshot: Send + Sync + Debug {
+    /// Puts all of it back, in one step, under whoever uses it.
+    ///
+    /// # Errors
+    /// What the server says.
+    async fn restore(&self) -> Result<()>;
 }
 
 /// A connection that is cut; it heals when this is dropped.

@@ -3,6 +3,7 @@
 //! A driver's author writes a [`Fixture`] and calls [`run`]; the [`guide`] goes from an empty crate to a green suite. Each scenario is the
 //! proof of one promise in the docs of [`jobbers_core::driver`]; [`sabotage`] proves that the scenarios notice what is broken.
 
+pub mod audit;
 pub mod checker;
 pub mod crew;
 pub mod differential;
@@ -24,8 +25,8 @@ pub mod truth;
 
 pub use jobbers_core::driver::{Backend, Capabilities, Capability};
 
-pub use fixture::{Cut, Fixture, Opening};
-pub use memory::InMemory;
+pub use fixture::{Cut, Fixture, Opening, Snapshot};
+pub use memory::{InMemory, RewindableMemory};
 pub use outcome::{Broken, Outcome};
 pub use report::Report;
 pub use runner::run;

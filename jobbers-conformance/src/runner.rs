@@ -12,7 +12,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use crate::fixture::scratch_of_this_process;
 use crate::report::{Ended, Played, Report};
 use crate::scenarios::{self, Modes, Scenario};
-use crate::{Broken, Fixture, Outcome, Stage};
+use crate::{Broken, Fixture, Outcome, Stage, audit};
 
 /// How long a scenario may take: each moves time by hand, so more is a hang.
 pub const SCENARIO_LIMIT: Duration = Duration::from_secs(30);
@@ -138,14 +138,24 @@ fn play_here(scenario: Scenario, fixture: Arc<dyn Fixture>, dispatch: Dispatch, 
     let outcome = runtime.block_on(async {
         match Stage::open(fixture, dispatch, url, &format!("{scenario:?}")).await {
             Ok(stage) if path == Path::Fast && stage.backend.take().is_none() => Err(Broken::skipped("it has no fast path")),
-            Ok(stage) if path == Path::Calls => scenario.play(stage.without_take()).await,
-            Ok(stage) => scenario.play(stage).await,
+            Ok(stage) if path == Path::Calls => play_and_audit(scenario, stage.without_take()).await,
+            Ok(stage) => play_and_audit(scenario, stage).await,
             Err(error) if error.kind() == ErrorKind::Unavailable && !strict() => Err(Broken::skipped(error)),
             Err(error) => Err(Broken::failed(format_args!("it can not be opened: {error}"))),
         }
     });
     runtime.shutdown_background();
     outcome
+}
+
+/// What the engine leaves behind has to be whole: reconcile finds nothing. Scenarios of the seam leave behind what they like.
+async fn play_and_audit(scenario: Scenario, stage: Stage) -> Outcome {
+    let left = (scenario.modes == Modes::Engine).then(|| stage.clone());
+    scenario.play(stage).await?;
+    match left {
+        Some(stage) => audit::nothing_is_forgotten(&stage).await,
+        None => Ok(()),
+    }
 }
 
 fn strict() -> bool {

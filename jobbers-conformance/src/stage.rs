@@ -8,7 +8,7 @@ use jobbers_core::record::{Head, JobState, Record, Stop};
 use jobbers_core::{DrawSource, Ids, JobId, ManualClock, Namespace, QueueName, Result, RunId, SeededDraws, Timestamp, WorkerId};
 
 use crate::kit::{self, Job, at};
-use crate::{Broken, Fixture, Opening, Outcome, ensure, ensure_eq};
+use crate::{Broken, Fixture, Opening, Outcome, Snapshot, ensure, ensure_eq};
 
 /// What one scenario plays on.
 #[derive(Clone)]
@@ -78,6 +78,15 @@ impl Stage {
         let again = fixture.restart(backend, &opening).await?;
         let backend = again.ok_or_else(|| Broken::skipped("its fixture can not restart it"))?;
         Ok(Stage { backend, clock, opening, fixture, ids })
+    }
+
+    /// Keeps what the backend holds now.
+    ///
+    /// # Errors
+    /// The skip, if the fixture can not.
+    pub async fn snapshot(&self) -> Outcome<Box<dyn Snapshot>> {
+        let kept = self.fixture.snapshot(&self.opening).await?;
+        kept.ok_or_else(|| Broken::skipped("its fixture can not take it back in time"))
     }
 
     /// The same stage, whose jobs are claimed call by call.

@@ -1,5 +1,5 @@
 //! The suite, on the memory driver.
 
 fn main() {
-    jobbers_conformance::run(jobbers_conformance::InMemory)
+    jobbers_conformance::run(jobbers_conformance::RewindableMemory::default())
 }

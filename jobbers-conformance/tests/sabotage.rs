@@ -16,13 +16,20 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// Saboteurs that were caught by the scenario named for them.
 static CAUGHT: AtomicUsize = AtomicUsize::new(0);
 
+/// Scenarios of the engine that have to notice a lie as well, beside the scenario of the seam that is named for it.
+const ENGINE: [(Sabotage, &str); 2] = [
+    (Sabotage::NonceIgnored, "a_worker_of_a_lost_future_changes_nothing"),
+    (Sabotage::NonceIgnored, "a_store_that_comes_back_older_again_and_again_loses_no_job_of_before"),
+];
+
 fn main() {
     let arguments = Arguments::from_args();
     let named = Sabotage::ALL.iter().map(|one| Trial::test(format!("scenario::{one:?}"), || noticed_by_its_scenario(*one)));
     let seen = Sabotage::ALL.iter().filter(|one| one.histories() == Histories::Notice);
     let seen = seen.map(|one| Trial::test(format!("histories::{one:?}"), || noticed_by_histories(*one)));
+    let engine = ENGINE.iter().map(|(one, name)| Trial::test(format!("engine::{one:?}::{name}"), || noticed_by_the_engine(*one, name)));
     let honest = [Trial::test("honest::the_layer_keeps_every_promise", the_layer_keeps_every_promise)];
-    let conclusion = libtest_mimic::run(&arguments, named.chain(seen).chain(honest).collect());
+    let conclusion = libtest_mimic::run(&arguments, named.chain(seen).chain(engine).chain(honest).collect());
     println!("{} saboteurs, {} caught", Sabotage::ALL.len(), CAUGHT.load(Ordering::SeqCst));
     conclusion.exit()
 }
@@ -50,6 +57,14 @@ fn noticed_by_its_scenario(sabotage: Sabotage) -> Result<(), Failed> {
         println!("{sabotage:?}: {name}{}", others(sabotage));
     }
     Ok(())
+}
+
+fn noticed_by_the_engine(sabotage: Sabotage, name: &str) -> Result<(), Failed> {
+    let scenario = scenarios::all().into_iter().find(|scenario| scenario.name == name).ok_or_else(|| format!("no scenario {name}"))?;
+    match outcome(scenario, Sabotaged::by(sabotage)) {
+        Err(Broken::Failed(_)) => Ok(()),
+        found => Err(format!("{sabotage:?}: {} But {name} says {found:?}", sabotage.words()).into()),
+    }
 }
 
 /// The other scenarios that notice it.

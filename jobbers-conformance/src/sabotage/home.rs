@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jobbers_core::driver::{BackendParts, Commit, Count, Dispatch, Op, Open, Pull, RateLimiter, Receipt, StateStore};
-use jobbers_core::memory::Memory;
+use jobbers_core::memory::{Memory, Rewinder};
 use jobbers_core::record::{Priority, Record, Revision};
 use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result, Timestamp, WorkerId};
 
@@ -20,6 +20,8 @@ pub(super) struct Home {
     pub(super) number: usize,
     /// The honest driver.
     pub(super) parts: BackendParts,
+    /// What takes it back in time.
+    pub(super) rewinder: Rewinder,
     /// What lies need to remember.
     memo: Mutex<Memo>,
     /// How many calls are between their check and their act.
@@ -52,8 +54,9 @@ pub(super) struct Memo {
 
 impl Home {
     pub(super) fn new(number: usize, opening: &Opening, dispatch: Dispatch) -> Home {
-        let parts = Memory::new().dispatch(dispatch).clock(opening.clock.clone()).draws(opening.draws.clone()).parts();
-        Home { number, parts, memo: Mutex::default(), racing: AtomicUsize::new(0), cut: AtomicBool::new(false) }
+        let parts = Memory::new().dispatch(dispatch).clock(opening.clock.clone()).draws(opening.draws.clone());
+        let (parts, rewinder) = parts.parts_with_rewinder();
+        Home { number, parts, rewinder, memo: Mutex::default(), racing: AtomicUsize::new(0), cut: AtomicBool::new(false) }
     }
 
     pub(super) fn memo(&self) -> MutexGuard<'_, Memo> {

@@ -20,7 +20,8 @@ use jobbers_core::{Error, ErrorKind, Namespace, Result};
 
 pub use self::catalog::{Histories, Sabotage};
 use self::home::{Broken, Home};
-use crate::{Cut, Fixture, Opening};
+use crate::memory::kept;
+use crate::{Cut, Fixture, Opening, Snapshot};
 
 /// A fixture whose backend breaks one promise, or none.
 ///
@@ -130,6 +131,10 @@ impl Fixture for Sabotaged {
         let home = home.ok_or_else(gone)?;
         home.cut();
         Ok(Some(Box::new(Healing(home))))
+    }
+
+    async fn snapshot(&self, opening: &Opening) -> Result<Option<Box<dyn Snapshot>>> {
+        Ok(Some(kept(&self.home(opening).rewinder)))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::driver::{Backend, DocKey, DocKind, DocVerdict, DocWrite};
 use crate::error::Result;
 use crate::id::SmallText;
 use crate::record::{Unknown, Versioned, decode_versioned, encode_versioned, tagged};
+use crate::time::Timestamp;
 
 /// The mark of a store's only shard.
 const NAME: &str = "0";
@@ -25,9 +26,11 @@ struct Mark {
     count: u64,
     /// Of the last marks, this one's last.
     nonces: Vec<u64>,
+    /// When it was raised, by the clock of who did.
+    raised_at: Timestamp,
     unknown: Unknown,
 }
-tagged!(Mark { 1 => count, 2 => nonces });
+tagged!(Mark { 1 => count, 2 => nonces, 3 => raised_at });
 
 impl Versioned for Mark {
     const WHAT: &'static str = "epoch";
@@ -44,8 +47,9 @@ impl Mark {
         self.nonces.iter().rev().nth(back).copied()
     }
 
-    fn raised(mut self, nonce: u64) -> Mark {
+    fn raised(mut self, nonce: u64, now: Timestamp) -> Mark {
         self.count += 1;
+        self.raised_at = now;
         self.nonces.push(nonce);
         let forgotten = self.nonces.len().saturating_sub(NONCES_COUNT_MAX);
         self.nonces.drain(..forgotten);
@@ -102,10 +106,12 @@ impl Epoch {
         let rewound = self.seen.and_then(|seen| seen.rewound(&mark));
         let stood = self.seen.filter(|seen| (seen.count, seen.nonce) == (mark.count, mark.nonce()));
         let seen = *self.seen.insert(stood.unwrap_or_else(|| Seen::of(&mark, now)));
-        if mark.count > 0 && now.duration_since(seen.since) < every {
+        // By the clock too: many schedulers sleep long, and none of them may see one mark twice. A clock that lags behind waits for itself.
+        let clock = backend.clock().now();
+        if mark.count > 0 && now.duration_since(seen.since) < every && clock.since(mark.raised_at) < every {
             return Ok(rewound);
         }
-        let raised = mark.raised(backend.draws().draw().nonce);
+        let raised = mark.raised(backend.draws().draw().nonce, clock);
         let body = Some(encode_versioned(&raised));
         let write = DocWrite { key, expect: doc.map(|doc| doc.version), body, expires_at: None };
         if let Some(DocVerdict::Applied(_)) = backend.store().write(&[write]).await?.pop() {
@@ -117,8 +123,11 @@ impl Epoch {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::memory::Memory;
+    use crate::time::ManualClock;
 
     const EVERY: Duration = Duration::from_secs(5);
 
@@ -141,6 +150,19 @@ mod tests {
             assert_eq!((after(&mut one, &backend).await, other.look(&backend, EVERY).await.unwrap()), (None, None));
             assert_eq!(mark(&backend).await, count);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_that_look_seldom_one_raises_the_mark_in_time() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_800_000_000_000).unwrap()));
+        let backend = Memory::new().clock(clock.clone()).open();
+        let mut crowd: Vec<Epoch> = (0..10).map(|_| Epoch::default()).collect();
+        for turn in 0..100 {
+            clock.advance(EVERY);
+            tokio::time::advance(EVERY).await;
+            crowd[turn % 10].look(&backend, EVERY).await.unwrap();
+        }
+        assert_eq!(mark(&backend).await, 100);
     }
 
     #[tokio::test(start_paused = true)]
@@ -183,14 +205,18 @@ mod tests {
 
     #[test]
     fn a_mark_reads_back_as_an_older_version_wrote_it() {
-        let mark = Mark { count: 7, nonces: vec![1, 0xffff_ffff_ffff_ffff], unknown: Unknown::default() };
+        let at = Timestamp::from_millis(100).unwrap();
+        let mark = Mark { count: 7, nonces: vec![1, 0xffff_ffff_ffff_ffff], raised_at: at, unknown: Unknown::default() };
         let bytes = encode_versioned(&mark);
-        assert_eq!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), "01a201070282011bffffffffffffffff");
+        assert_eq!(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(), "01a301070282011bffffffffffffffff031864");
         assert_eq!(decode_versioned::<Mark>(&bytes).unwrap(), mark);
         let mut long = mark;
         for nonce in 0..100 {
-            long = long.raised(nonce);
+            long = long.raised(nonce, at);
         }
-        assert_eq!((long.count, long.nonces.len(), long.nonce_of(107), long.nonce_of(76), long.nonce_of(75)), (107, 32, Some(99), Some(68), None));
+        assert_eq!(
+            (long.count, long.nonces.len(), long.nonce_of(107), long.nonce_of(76), long.nonce_of(75)),
+            (107, 32, Some(99), Some(68), None)
+        );
     }
 }

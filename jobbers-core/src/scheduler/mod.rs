@@ -244,7 +244,8 @@ impl Tending {
             self.counted = Some(now);
             self.live = live(&self.backend).await?;
         }
-        let most = jittered(SLEEP_MAX * (self.live / SCHEDULERS_PER_SLEEP).max(1), &self.backend);
+        let most = SLEEP_MAX.min(self.options.epoch_every);
+        let most = jittered(most * (self.live / SCHEDULERS_PER_SLEEP).max(1), &self.backend);
         Ok(look.next.map_or(most, |next| next.since(self.backend.clock().now()).min(most)))
     }
 
