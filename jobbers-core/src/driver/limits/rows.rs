@@ -105,10 +105,10 @@ impl Row {
         let text = |bytes| std::str::from_utf8(bytes).map_err(|_| damaged());
         let (kind, name) = key.split_first().ok_or_else(damaged)?;
         match kind {
-            b'd' => Ok(Row::Definition(LimitName::new(text(name)?)?)),
+            b'd' => Ok(Row::Definition(LimitName::new(text(name)?).map_err(|_| damaged())?)),
             b'l' => {
                 let (limit, value) = text(name)?.split_once(' ').ok_or_else(damaged)?;
-                Ok(Row::Line(LimitKey { limit: LimitName::new(limit)?, value: SmallText::new(value) }))
+                Ok(Row::Line(LimitKey { limit: LimitName::new(limit).map_err(|_| damaged())?, value: SmallText::new(value) }))
             }
             b'h' => {
                 let (job, nonce) = name.split_first_chunk().ok_or_else(damaged)?;

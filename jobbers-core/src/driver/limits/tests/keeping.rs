@@ -68,11 +68,13 @@ fn a_state_that_nobody_keeps_names_no_rows() {
 #[test]
 fn damaged_rows_are_refused() {
     let hold = unhex(GOLDEN[4].1);
-    let bad: [(&[u8], &[u8]); 6] = [
+    let bad: [(&[u8], &[u8]); 8] = [
         (b"", b""),
         (b"x1", &hold),
         (b"hshort", &hold),
         (b"lno-blank", &hold),
+        (b"d\0", b""),
+        (b"la\0 42", b""),
         (b"w12345678901234567890", b""),
         (b"dlimit", &hold[..hold.len() - 1]),
     ];
