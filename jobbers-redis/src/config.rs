@@ -70,6 +70,10 @@ fn refused(why: impl std::fmt::Display) -> Error {
 pub(crate) fn read(url: &str, mut config: Config) -> Result<Target> {
     let (server, options) = url.split_once('?').unwrap_or((url, ""));
     let mut of_client = Vec::new();
+    // What stands there may be the rest of a password that holds a `?`: no message repeats it then.
+    if options.contains('@') {
+        return Err(refused("there is an @ behind the ?; in a name or a password write them as %40 and %3F"));
+    }
     for option in options.split('&').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').ok_or_else(|| refused("an option of the URL has no value"))?;
         match name {
@@ -135,6 +139,9 @@ mod tests {
             "redis://u:hunter2@h:x",
             "redis://u:hunter2@h/db",
             "redis://u:hunter2@h?lease=3",
+            "redis://u:a?hunter2=b@h",
+            "redis://u:a?namespace=hunter2@h",
+            "redis://u:a?hunter2@h?namespace=acme",
             "redis://u:hunter2@h?namespace",
             "redis://u:hunter2@h?namespace=A",
             "redis://u:hunter2@h?response_timeout_ms=5s",
