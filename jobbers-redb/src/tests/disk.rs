@@ -21,6 +21,13 @@ const SECTOR: usize = 512;
 #[derive(Clone, Default)]
 pub(crate) struct Disk(Arc<Mutex<State>>);
 
+/// On which side of a sync the power goes off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Before,
+    After,
+}
+
 #[derive(Default)]
 pub(crate) struct State {
     /// What reads see.
@@ -29,6 +36,8 @@ pub(crate) struct State {
     synced: Vec<u8>,
     /// Writes, resizes and syncs until the power goes off.
     pub(crate) power_for: Option<u64>,
+    /// Syncs until the power goes off, and on which side of the last one.
+    pub(crate) off_at_sync: Option<(u64, Side)>,
     /// Writes fail for want of room.
     pub(crate) full: bool,
     /// After so many writes one fails for want of room, and no other.
@@ -110,6 +119,15 @@ impl State {
         }
     }
 
+    /// Counts a sync; at the last one the power goes off.
+    fn at_sync(&mut self) -> Option<Side> {
+        let (left, side) = self.off_at_sync.as_mut()?;
+        *left = left.checked_sub(1)?;
+        let side = (*left == 0).then_some(*side)?;
+        self.power_for = Some(0);
+        Some(side)
+    }
+
     fn room(&self) -> io::Result<()> {
         if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
@@ -151,6 +169,10 @@ impl StorageBackend for Disk {
         state.spend()?;
         if std::mem::take(&mut state.sync_fails) {
             return Err(io::Error::other("the disk could not write"));
+        }
+        let off = state.at_sync();
+        if off == Some(Side::Before) {
+            return Err(io::Error::other("the power is off"));
         }
         state.syncs += 1;
         if !state.lies {

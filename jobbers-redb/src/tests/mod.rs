@@ -10,6 +10,7 @@ mod golden;
 mod power;
 mod processes;
 mod store;
+mod syncs;
 
 use std::path::{Path, PathBuf};
 

@@ -23,8 +23,8 @@ const CUTS_A_DISK: u64 = 8;
 
 /// What one client knows.
 #[derive(Debug, Default)]
-struct Known {
-    acked: BTreeMap<JobId, Revision>,
+pub(super) struct Known {
+    pub(super) acked: BTreeMap<JobId, Revision>,
     /// The nonce of the call that failed, if it may have been applied.
     maybe: Option<u64>,
 }
@@ -33,7 +33,7 @@ fn spec_of(id: JobId) -> Bytes {
     Bytes::from(id.to_string().repeat(1 + (id.run.as_u128() % 40) as usize))
 }
 
-struct Client {
+pub(super) struct Client {
     number: u64,
     store: Handle,
     draws: SeededDraws,
@@ -43,6 +43,10 @@ struct Client {
 }
 
 impl Client {
+    pub(super) fn new(number: u64, store: Handle, draws: SeededDraws, next: u128) -> Client {
+        Client { number, store, draws, next, running: Vec::new(), known: Known::default() }
+    }
+
     fn below(&self, bound: u64) -> u64 {
         self.draws.number() % bound
     }
@@ -52,7 +56,7 @@ impl Client {
     }
 
     /// Works until a call fails.
-    async fn work(mut self) -> Known {
+    pub(super) async fn work(mut self) -> Known {
         loop {
             let nonce = self.draws.draw().nonce;
             let done = match self.below(4) {
@@ -138,7 +142,7 @@ fn cut(disk: &Disk, seed: u64, known: &mut BTreeMap<JobId, Revision>) -> Disk {
             .map(|number| {
                 let draws = SeededDraws::new(seed ^ (number + 1) << 32);
                 let next = next + (u128::from(number) << 32) + 1;
-                let client = Client { number, store: store.clone(), draws, next, running: Vec::new(), known: Known::default() };
+                let client = Client::new(number, store.clone(), draws, next);
                 // What runs from before the last cut is not this client's: it only takes what is Ready.
                 tokio::spawn(client.work())
             })
@@ -164,7 +168,7 @@ fn cut(disk: &Disk, seed: u64, known: &mut BTreeMap<JobId, Revision>) -> Disk {
 }
 
 /// Whether every acknowledged write is there, and nothing that was said to have failed.
-fn check(store: &Handle, known: &mut BTreeMap<JobId, Revision>, worked: &[Known]) {
+pub(super) fn check(store: &Handle, known: &mut BTreeMap<JobId, Revision>, worked: &[Known]) {
     let maybe: Vec<u64> = worked.iter().filter_map(|client| client.maybe).collect();
     let mut cursor = None;
     let mut found = BTreeMap::new();
@@ -209,7 +213,7 @@ fn cuts(count: u64, seed: u64, lies: bool) {
     }
 }
 
-fn number_from(variable: &str) -> Option<u64> {
+pub(super) fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")))
 }
 
