@@ -9,6 +9,7 @@ pub mod crew;
 pub mod differential;
 pub mod faults;
 pub mod fixture;
+pub mod fuzz;
 pub mod guide;
 pub mod history;
 pub mod kit;

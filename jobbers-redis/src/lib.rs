@@ -15,6 +15,9 @@ mod call;
 mod clock;
 mod config;
 mod fault;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod keys;
 mod limiter;
 mod link;

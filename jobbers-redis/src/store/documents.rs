@@ -29,7 +29,7 @@ fn field(key: &DocKey) -> Vec<u8> {
     [&[kind_byte(key.kind)], key.name.as_str().as_bytes()].concat()
 }
 
-fn read(bytes: Bytes) -> Result<Option<Doc>> {
+pub(crate) fn read(bytes: Bytes) -> Result<Option<Doc>> {
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -12,6 +12,9 @@ mod look;
 mod ready;
 mod shapes;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use documents::read as read_document;
+
 use async_trait::async_trait;
 use jobbers_core::driver::{
     CALL_JOBS_MAX, Capabilities, Capability, Commit, Count, Cursor, Dispatch, Doc, DocKey, DocKind, DocVerdict, DocWrite, Due, Filter,
