@@ -35,9 +35,11 @@ impl Group<'_> {
 
     /// Runs whose own record is in that queue and state, and ended before that, the longest ago first.
     fn ended_runs(&mut self, queue: &QueueName, state: JobState, before: Timestamp) -> Disk<Vec<RunId>> {
+        // Nothing ended before the first moment of all, which is what is asked for where everything is kept for ever.
+        let Some(young) = keys::end_order(before).checked_add(1) else { return Ok(Vec::new()) };
         let prefix = keys::list_prefix(state, queue, Step::Run);
         let mut from = prefix.clone();
-        from.extend_from_slice(&(keys::end_order(before) + 1).to_be_bytes());
+        from.extend_from_slice(&young.to_be_bytes());
         let mut runs = Vec::new();
         for row in self.list.open()?.range(from.as_slice()..keys::behind(&prefix).as_slice())?.rev().take(LOOK_RUNS_MAX) {
             runs.extend(keys::place_of(row?.0.value()).map(|place| keys::read_place(&place)));
