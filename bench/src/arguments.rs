@@ -20,6 +20,7 @@ Measures bulk submit, concurrent submit, drain, latency at a fixed rate, and an 
   --rate N           jobs a second of the latency part; a quarter of the drain by default
   --seconds N        how long the latency and the idle part take, each; 5 by default
   --rounds N         rounds on a Redis, whose medians are printed; 5 by default
+  --telemetry        records metrics and spans, as a process that exports them does; needs the feature `telemetry`
   --json FILE        writes the report there as well
   -h, --help         prints this
 
@@ -42,6 +43,7 @@ pub(crate) struct Arguments {
     pub(crate) rate: Option<usize>,
     pub(crate) seconds: usize,
     pub(crate) rounds: usize,
+    pub(crate) telemetry: bool,
     pub(crate) json: Option<PathBuf>,
 }
 
@@ -56,6 +58,7 @@ impl Default for Arguments {
             rate: None,
             seconds: 5,
             rounds: 5,
+            telemetry: false,
             json: None,
         }
     }
@@ -76,6 +79,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
             Long("rate") => read.rate = Some(number(&mut parser, "rate", 1..=10_000_000)?),
             Long("seconds") => read.seconds = number(&mut parser, "seconds", 1..=3_600)?,
             Long("rounds") => read.rounds = number(&mut parser, "rounds", 1..=1_000)?,
+            Long("telemetry") => read.telemetry = true,
             Long("json") => read.json = Some(text(&mut parser, "json")?.into()),
             other => return Err(other.unexpected().to_string()),
         }

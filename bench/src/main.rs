@@ -35,6 +35,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Trouble> {
+    let _telemetry = arguments.telemetry.then(telemetry).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let given = arguments.clone();
     let (text, json) = if arguments.url.starts_with("redis") || arguments.url.starts_with("valkey") {
@@ -49,6 +50,23 @@ fn run(arguments: &Arguments) -> Result<(), Trouble> {
         std::fs::write(path, json).map_err(|error| format!("write the report to {}: {error}", path.display()))?;
     }
     Ok(())
+}
+
+/// Records metrics, and spans up to the level of attempts, for as long as the answer lives.
+#[cfg(feature = "telemetry")]
+fn telemetry() -> Result<jobbers::telemetry::TelemetryGuard, Trouble> {
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    use tracing_subscriber::{Layer, filter::LevelFilter};
+
+    let telemetry = jobbers::telemetry::Telemetry::of("jobbers-bench").start()?;
+    tracing_subscriber::registry().with(telemetry.layer().with_filter(LevelFilter::INFO)).init();
+    Ok(telemetry)
+}
+
+#[cfg(not(feature = "telemetry"))]
+fn telemetry() -> Result<(), Trouble> {
+    Err("--telemetry needs a build with --features telemetry".into())
 }
 
 fn finish(outcome: Result<(), Trouble>) -> ExitCode {
