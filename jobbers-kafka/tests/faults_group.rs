@@ -12,6 +12,8 @@ use kit::line::{self, Puller, Pusher};
 use kit::rig::{Rig, UNTIL_TOLD};
 use kit::{fresh, shared, turn};
 
+const SOON: Duration = Duration::from_secs(10);
+
 fn url(options: &str) -> (String, jobbers_core::Namespace) {
     let (options, namespace) = fresh(options);
     (format!("{}?{options}", shared()), namespace)
@@ -188,6 +190,32 @@ mod nightly {
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_job_longer_than_the_poll_interval_blocks_nobody_on_its_partition() {
+        let _turn = turn().await;
+        // The poll interval is 60 s with this session.
+        let rig = Rig::new(&shared(), "partitions=1&session_timeout_ms=1000");
+        let (submits, works) = (rig.process().await, rig.process().await);
+        let worker = rig.worker(&works, 8).await;
+        let start = Instant::now();
+        rig.submit(&submits, 1, UNTIL_TOLD).await;
+        rig.starts(1, SOON).await;
+        for _ in 0..20 {
+            rig.submit_together(&submits, 500, 0).await;
+        }
+        rig.left(1, Duration::from_secs(120)).await;
+        println!("10,000 short jobs behind a long one had ended after {:?}", start.elapsed());
+        while start.elapsed() < Duration::from_secs(65) {
+            rig.submit(&submits, 1, 0).await;
+            rig.left(1, Duration::from_secs(2)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        rig.bell.notify_one();
+        rig.left(0, SOON).await;
+        worker.stop().await.unwrap();
+        rig.prove().await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

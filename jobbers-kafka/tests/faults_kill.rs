@@ -103,9 +103,9 @@ async fn f11() -> Result<(), Failed> {
     let backend = crew::open(&url).await?;
     let client = Client::new(&backend);
     let mut crew = Crew::start(&url, 2);
-    let mut accepted = crew::submit(&client, 500, 300).await;
-    crew.works(0, 5).await;
-    crew.works(1, 5).await;
+    let mut accepted = crew.all_work(&client, 5).await;
+    accepted.extend(crew::submit(&client, 500, 300).await);
+    crew.works(0, 20).await;
     crew.signal(0, "STOP");
     accepted.extend(crew::submit(&client, 500, 50).await);
     // Longer than its session, and than its leases.
@@ -128,9 +128,7 @@ async fn clean_stop() -> Result<(), Failed> {
     let backend = crew::open(&url).await?;
     let client = Client::new(&backend);
     let mut crew = Crew::start(&url, 2);
-    let mut accepted = crew::submit(&client, 100, 5).await;
-    crew.works(0, 5).await;
-    crew.works(1, 5).await;
+    let mut accepted = crew.all_work(&client, 5).await;
     let (stays, stopped_at) = (crew.children[1].id(), Instant::now());
     let mut stopping = None;
     while stopped_at.elapsed() < Duration::from_secs(8) {

@@ -137,12 +137,28 @@ impl Crew {
         assert!(sent.expect("there is a program to do that").success());
     }
 
+    fn started(&self, number: usize) -> usize {
+        let process = self.children[number].id();
+        said(&self.log).iter().filter(|(one, _, what)| *one == process && what.starts_with("start ")).count()
+    }
+
+    /// Submits until every worker has started so many attempts; answers what was submitted.
+    pub(crate) async fn all_work(&self, client: &Client, least: usize) -> Vec<JobId> {
+        let (mut accepted, end) = (Vec::new(), Instant::now() + Duration::from_secs(60));
+        while (0..self.children.len()).any(|number| self.started(number) < least) {
+            assert!(Instant::now() < end, "of {} jobs a worker has started fewer than {least}", accepted.len());
+            accepted.extend(submit(client, 10, 5).await);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        accepted
+    }
+
     /// Waits until this worker has started so many attempts.
     pub(crate) async fn works(&self, number: usize, least: usize) {
         let process = self.children[number].id();
         let end = Instant::now() + Duration::from_secs(60);
         loop {
-            let started = said(&self.log).iter().filter(|(one, _, what)| *one == process && what.starts_with("start ")).count();
+            let started = self.started(number);
             if started >= least {
                 return;
             }
