@@ -1,9 +1,11 @@
 //! The task that gathers commits, sends them, and sends them again.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -25,6 +27,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 const CALL_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long answers wait for a foreign queue's push.
 const PUSH_WAIT_MAX: Duration = Duration::from_secs(1);
+/// How long a push goes on behind the answers: then the timers of its jobs push them again.
+const PUSH_LATE_MAX: Duration = Duration::from_secs(10);
+/// Pushes that go on behind their answers. Others are given up, so that a queue that hangs leaves room for new pushes.
+const PUSHES_LATE_COUNT_MAX: usize = PUSHES_COUNT_MAX / 2;
 /// Pushes under way: more would only pile up behind a queue that hangs.
 const PUSHES_COUNT_MAX: usize = 16;
 /// Commits that wait to be sent again before new ones are let in: an outage is felt by callers, and does not fill the memory.
@@ -70,6 +76,7 @@ pub(super) struct Gatherer {
     later: Vec<(Instant, Call)>,
     flights: Flights<Landed>,
     pushes: JoinSet<()>,
+    late: Arc<Semaphore>,
 }
 
 /// A call that was answered.
@@ -81,7 +88,8 @@ struct Landed {
 
 impl Gatherer {
     pub(super) fn new(backend: Backend, calls: mpsc::Receiver<Call>) -> Gatherer {
-        Gatherer { backend, calls, next: VecDeque::new(), later: Vec::new(), flights: Flights::new(), pushes: JoinSet::new() }
+        let (pushes, late) = (JoinSet::new(), Arc::new(Semaphore::new(PUSHES_LATE_COUNT_MAX)));
+        Gatherer { backend, calls, next: VecDeque::new(), later: Vec::new(), flights: Flights::new(), pushes, late }
     }
 
     pub(super) async fn run(mut self) {
@@ -93,7 +101,8 @@ impl Gatherer {
                 self.send(batch);
             }
         }
-        while self.pushes.join_next().await.is_some() {}
+        // All that is left behind answered calls is given up.
+        let _ = timeout(PUSH_WAIT_MAX, async { while self.pushes.join_next().await.is_some() {} }).await;
     }
 
     /// Waits until there is something to send, and answers how many of those that wait may go; `None` once nobody can bring more.
@@ -205,25 +214,32 @@ impl Gatherer {
         self.later.push((at, call));
     }
 
-    /// Pushes in a task of its own, so that a slow queue does not hold up the store.
+    /// Pushes in a task of its own, so that a slow queue does not hold up the store. Who waits is answered after a second at most; the push
+    /// goes on behind that, since a topic that is just being made is worth a moment.
     async fn push(&mut self, ready: Vec<Delivery>, pushed: Vec<(Wait, Settled)>) {
         while self.pushes.len() >= PUSHES_COUNT_MAX {
             self.pushes.join_next().await;
         }
-        let queue = self.backend.queue().clone();
+        let (queue, late) = (self.backend.queue().clone(), self.late.clone());
         self.pushes.spawn(async move {
-            let push = async {
+            let mut push = pin!(async {
                 for deliveries in ready.chunks(CALL_JOBS_MAX) {
                     queue.push(deliveries).await?;
                 }
                 Ok::<(), Error>(())
-            };
-            match timeout(PUSH_WAIT_MAX, push).await {
+            });
+            let mut outcome = timeout(PUSH_WAIT_MAX, &mut push).await;
+            pushed.into_iter().for_each(|(wait, settled)| wait.answer(Ok(settled)));
+            if outcome.is_err()
+                && let Ok(_permit) = late.try_acquire()
+            {
+                outcome = timeout(PUSH_LATE_MAX, push).await;
+            }
+            match outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => seldom!(warn, %error, jobs = ready.len(), "push failed; their timers push them again"),
                 Err(_) => seldom!(warn, jobs = ready.len(), "push took too long; their timers push them again"),
             }
-            pushed.into_iter().for_each(|(wait, settled)| wait.answer(Ok(settled)));
         });
     }
 }
