@@ -103,8 +103,13 @@ impl Room {
         let join = JobId::new(job.id.run, JOIN_STEP);
         let missing = || Error::new(ErrorKind::NotFound, "spread a map", format!("its join, job {join}, is not in the store"));
         let loaded = ctx.backend().store().load(&[join]).await.pop().unwrap_or(Ok(None));
+        let head = loaded?.ok_or_else(missing)?.head;
+        if head.state.is_end() {
+            // It counts no item any more, so the window would never open again; and nobody is left to use what items make.
+            return Err(JobError::cancel(format!("its join, job {join}, is {} already", head.state)));
+        }
         // One edge of the join is the map's own.
-        let outstanding = loaded?.ok_or_else(missing)?.head.remaining.saturating_sub(1) as usize;
+        let outstanding = head.remaining.saturating_sub(1) as usize;
         let window = (plan.window as usize).max(1);
         // The commit carries the whole list again, since the cursor lies beside it.
         let bytes = COMMIT_BYTES_MAX.saturating_sub(job.record.spec.len() + TRAIL_BYTES_MAX + ITEM_BYTES);

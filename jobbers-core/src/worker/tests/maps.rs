@@ -121,3 +121,15 @@ async fn a_source_that_gives_more_than_it_was_asked_for_fails_its_map_and_the_jo
     assert!(map.trail.why.as_str().contains("were asked for"), "{}", map.trail.why);
     stop(worker).await;
 }
+
+#[tokio::test]
+async fn a_map_whose_join_has_ended_ends() {
+    let backend = memory::open();
+    let run = Client::new(&backend).map_join(SQUARE, 0..9, SUM, &"all".to_owned()).window(3).await.unwrap();
+    Client::new(&backend).cancel(JobId::new(run.run(), 1), "not needed").await.unwrap();
+    let worker = mapper().start(&backend).await.unwrap();
+    assert_eq!(ended(&backend, run.run()).await.state, JobState::Cancelled);
+    assert!(stored(&backend, run.run()).await.trail.why.as_str().contains("is cancelled already"));
+    assert_eq!(Client::new(&backend).handle::<()>(run.run()).record().await.unwrap().attempt, 1);
+    stop(worker).await;
+}
