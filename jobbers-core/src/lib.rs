@@ -20,6 +20,7 @@ pub mod task;
 pub mod telemetry;
 
 pub mod driver;
+mod patience;
 
 pub mod machine;
 pub mod memory;

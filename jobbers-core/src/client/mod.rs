@@ -99,6 +99,7 @@ use crate::driver::{Backend, Count, Filter, Page};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Ids, JobId, QueueName, RunId, SmallText, TaskName};
 use crate::machine::{Job, Moment};
+use crate::patience::CALL_WAIT_MAX;
 use crate::record::Record;
 use crate::telemetry::{SUBMITTED, with_names};
 
@@ -241,7 +242,9 @@ impl Client {
     async fn read<T, F: Future<Output = Result<T>>>(&self, mut once: impl FnMut() -> F) -> Result<T> {
         let until = Instant::now().checked_add(self.patience);
         loop {
-            match once().await {
+            // A store that never answers takes no longer than one that says so.
+            let most = until.map_or(CALL_WAIT_MAX, |until| until.saturating_duration_since(Instant::now()).min(CALL_WAIT_MAX));
+            match tokio::time::timeout(most, once()).await.unwrap_or_else(|_| Err(self.silent())) {
                 Err(error) if error.is_transient() && until.is_none_or(|until| Instant::now() + READ_PAUSE < until) => {
                     tracing::debug!(%error, "a read is tried again");
                     tokio::time::sleep(READ_PAUSE).await;
@@ -249,6 +252,11 @@ impl Client {
                 done => return done,
             }
         }
+    }
+
+    fn silent(&self) -> Error {
+        let why = format!("{}: no answer within the client's patience; is the backend reachable?", self.backend().location());
+        Error::new(ErrorKind::TimedOut, "read from a backend", why)
     }
 
     async fn load(&self, id: JobId) -> Result<Option<Record>> {

@@ -42,6 +42,7 @@ impl Client {
             let look_at = now + self.spread(look_pause);
             let look_at = until.map_or(look_at, |until| until.min(look_at));
             tokio::select! {
+                biased;
                 () = async { sleep_until((now + bell_pause).min(look_at)).await; rung.await } => {}
                 () = sleep_until(look_at) => {}
             }

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::Committer;
 use crate::driver::{Backend, Dispatch, DocKind, Page};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::seldom::seldom;
 use crate::telemetry::Queues;
 use crate::time::Timestamp;
@@ -37,6 +37,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 const COUNT_INTERVAL: Duration = Duration::from_secs(60);
 /// Presences that are counted: beyond that the sleep is long enough.
 const PRESENCES_COUNT_MAX: usize = 256;
+/// How long one look may take before its backend counts as silent: it is made of several calls, some of them over many jobs.
+const LOOK_WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long a stop waits for a call that is under way.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -191,7 +193,8 @@ impl Tending {
         while !end.is_cancelled() {
             // Made before the look: a bell that rings during it counts.
             let rung = bell.notified();
-            let pause = match self.look().await {
+            let looked = timeout(LOOK_WAIT_MAX, self.look()).await;
+            let pause = match looked.unwrap_or_else(|_| Err(self.silent())) {
                 Ok(pause) => {
                     self.failures = 0;
                     pause
@@ -209,16 +212,24 @@ impl Tending {
             let waited = async {
                 sleep(least).await;
                 tokio::select! {
+                    biased;
                     () = sleep(pause.saturating_sub(least)) => {}
                     () = rung => {}
                 }
             };
             tokio::select! {
+                biased;
                 () = waited => {}
                 () = end.cancelled() => {}
             }
         }
         self.committer.close().await;
+    }
+
+    /// A look that was given up changes nothing that the next one would not do.
+    fn silent(&self) -> Error {
+        let why = format!("{}: no answer for {} s; is the backend reachable?", self.backend.location(), LOOK_WAIT_MAX.as_secs());
+        Error::new(ErrorKind::Unavailable, "look after jobs", why)
     }
 
     /// Looks, and answers how long to sleep.

@@ -238,6 +238,7 @@ impl Claimed {
             };
             let over = *since.get_or_insert_with(Instant::now) + told.grace();
             tokio::select! {
+                biased;
                 () = tokio::time::sleep_until(over) => return told,
                 () = self.news.notified() => {}
             }

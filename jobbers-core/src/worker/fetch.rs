@@ -12,6 +12,7 @@ use super::metrics::meters;
 use crate::driver::{CALL_JOBS_MAX, Delivery, Pull, Receipt, TakeRequest, Taken};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
+use crate::patience::{answered, loaded};
 use crate::record::Record;
 use crate::seldom::seldom;
 
@@ -114,6 +115,7 @@ impl Pace {
         let asked = Instant::now();
         let listen = engine.backend.queue().listen(&engine.settings.queues, jittered(LISTEN_MAX, &engine.backend));
         tokio::select! {
+            biased;
             // A queue that never answers does not stop the loop.
             heard = timeout(2 * LISTEN_MAX, listen) => heard.unwrap_or(Ok(()))?,
             () = engine.stopping.cancelled() => return Ok(()),
@@ -145,6 +147,7 @@ impl Pace {
 
 async fn wait(engine: &Engine, pause: Duration) {
     tokio::select! {
+        biased;
         () = sleep(pause) => {}
         () = engine.stopping.cancelled() => {}
     }
@@ -214,10 +217,10 @@ impl Engine {
     /// The answer of a take is lost: what this worker owns under its nonce was taken.
     async fn find_taken(self: &Arc<Engine>, nonce: u64, lease: Lease, slots: &mut Slots) -> Result<()> {
         let limit = self.claims.count() + CALL_JOBS_MAX;
-        let owned = self.backend.store().owned(self.id, limit).await?;
+        let owned = answered(&self.backend, "find what was taken", self.backend.store().owned(self.id, limit)).await?;
         let ids: Vec<JobId> = owned.into_iter().filter(|(_, revision)| revision.nonce == nonce).map(|(id, _)| id).collect();
         let mut claimed = Vec::with_capacity(ids.len());
-        for (id, record) in ids.iter().zip(self.backend.store().load(&ids).await) {
+        for (id, record) in ids.iter().zip(loaded(&self.backend, &**self.backend.store(), &ids).await) {
             claimed.extend(record?.filter(|record| record.head.revision.nonce == nonce).map(|record| (*id, record)));
         }
         if !claimed.is_empty() {
@@ -230,7 +233,7 @@ impl Engine {
     /// Removes deliveries for good; what stays comes back, and is dropped then.
     pub(super) async fn ack(&self, receipts: &[Receipt]) {
         for receipts in receipts.chunks(CALL_JOBS_MAX) {
-            if let Err(error) = self.backend.queue().ack(receipts).await {
+            if let Err(error) = answered(&self.backend, "ack deliveries", self.backend.queue().ack(receipts)).await {
                 seldom!(warn, %error, deliveries = receipts.len(), "deliveries were not acked; they come back, and are dropped then");
             }
         }

@@ -60,14 +60,15 @@ impl LeaseLoop {
         loop {
             let wake = next.min(self.next_event());
             tokio::select! {
-                () = sleep_until(wake) => {}
-                () = self.claims.rung() => {}
+                biased;
                 farewell = &mut goodbye => {
                     if farewell == Ok(Farewell::Tidy) {
                         self.presence.leave(&self.store).await;
                     }
                     return;
                 }
+                () = sleep_until(wake) => {}
+                () = self.claims.rung() => {}
             }
             let now = Instant::now();
             let whom = if now >= next { Whom::All } else { Whom::News };

@@ -16,6 +16,7 @@ use crate::driver::COMMIT_BYTES_MAX;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
 use crate::machine::MAP_CHUNK_ITEMS_MAX;
+use crate::patience::loaded;
 use crate::record::{MapPlan, TRAIL_BYTES_MAX};
 use crate::task::{Codec, MAP_TASK, TaskDef, payload};
 
@@ -102,7 +103,7 @@ impl Room {
         };
         let join = JobId::new(job.id.run, JOIN_STEP);
         let missing = || Error::new(ErrorKind::NotFound, "spread a map", format!("its join, job {join}, is not in the store"));
-        let loaded = ctx.backend().store().load(&[join]).await.pop().unwrap_or(Ok(None));
+        let loaded = loaded(ctx.backend(), &**ctx.backend().store(), &[join]).await.pop().unwrap_or(Ok(None));
         let head = loaded?.ok_or_else(missing)?.head;
         if head.state.is_end() {
             // It counts no item any more, so the window would never open again; and nobody is left to use what items make.

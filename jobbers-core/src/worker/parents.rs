@@ -8,6 +8,7 @@ use crate::driver::Backend;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{JobId, RunId, SmallText};
 use crate::machine::Job;
+use crate::patience::loaded;
 use crate::record::{JobState, Span};
 use crate::task::payload::{self, Payload};
 
@@ -65,7 +66,7 @@ impl Parents {
         while let Some((first, count)) = self.left.front().copied() {
             let steps = count.min(PARENTS_PAGE_COUNT);
             let ids: Vec<JobId> = (first..first + steps).map(|step| JobId::new(self.run, step)).collect();
-            let loaded = self.backend.store().load(&ids).await;
+            let loaded = loaded(&self.backend, &**self.backend.store(), &ids).await;
             let (mut page, mut read, mut items) = (Vec::with_capacity(ids.len()), 0, None);
             for (id, record) in ids.into_iter().zip(loaded) {
                 let missing = || Error::new(ErrorKind::NotFound, "read a parent", format!("job {id} is not in the store"));

@@ -9,6 +9,7 @@ use super::process::Process;
 use crate::driver::{Backend, Doc, DocKey, DocKind, DocVerdict, DocVersion, DocWrite, StateStore};
 use crate::error::Result;
 use crate::id::{SmallText, WorkerId};
+use crate::patience::answered;
 use crate::record::{Unknown, Versioned, encode_versioned, tagged};
 use crate::time::Timestamp;
 
@@ -73,7 +74,8 @@ impl Presence {
     /// What the store says.
     pub(super) async fn enter(&mut self, store: &Arc<dyn StateStore>, gone: Option<DocVersion>) -> Result<()> {
         self.version = gone;
-        self.write(store).await
+        let backend = self.backend.clone();
+        answered(&backend, "say that a worker lives", self.write(store)).await
     }
 
     /// Renews the document, once a lease; answers whether the store did.

@@ -12,6 +12,7 @@ use crate::driver::{Claim, Commit, Receipt};
 use crate::error::{Error, Result};
 use crate::id::JobId;
 use crate::machine::{self, Job, Look};
+use crate::patience;
 use crate::record::{JobState, Record};
 use crate::seldom::seldom;
 
@@ -63,7 +64,7 @@ impl Engine {
         let ids: Vec<JobId> = delivered.iter().map(|(id, _)| *id).collect();
         let (mut settled, mut again, mut trouble) = (Vec::new(), Vec::new(), None);
         let mut under_way = Vec::new();
-        for ((id, receipts), loaded) in delivered.into_iter().zip(self.backend.store().load(&ids).await) {
+        for ((id, receipts), loaded) in delivered.into_iter().zip(patience::loaded(&self.backend, &**self.backend.store(), &ids).await) {
             match loaded.map(|record| self.next(id, record, &lease)) {
                 Ok(Next::Drop) => settled.extend(receipts),
                 Ok(Next::Claim(job, commit)) => {

@@ -104,6 +104,7 @@ impl Engine {
                 Ok(jobs) => return Some(jobs),
                 Err(wait) => {
                     tokio::select! {
+                        biased;
                         () = sleep(wait.min(LOOK_INTERVAL)) => self.vitals.fetched(),
                         () = self.stopping.cancelled() => return None,
                     }
@@ -125,6 +126,7 @@ impl Engine {
                 return Some(Ending::End(End::Snoozed { until: self.backend.clock().now() + delay }));
             }
             tokio::select! {
+                biased;
                 () = sleep(wait) => {}
                 () = claimed.cancelled() => return claimed.told().map(|told| by_told(&told)),
                 // The attempt sees that as well, and is handed back.

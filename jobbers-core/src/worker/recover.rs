@@ -8,6 +8,7 @@ use crate::driver::{Backend, CALL_JOBS_MAX, Capability, Cursor, Doc, DocKey, Doc
 use crate::error::Result;
 use crate::id::WorkerId;
 use crate::machine::{self, Job};
+use crate::patience::{answered, loaded};
 use crate::record::{JobState, decode_versioned};
 use crate::seldom::seldom;
 use crate::time::Timestamp;
@@ -38,7 +39,9 @@ pub(super) async fn recover(backend: &Backend, committer: &Committer, own: &DocK
     let (this, mut left) = (Process::this(), None);
     let mut after = None;
     loop {
-        let page = backend.store().documents(DocKind::Worker, &Page { after, limit: PAGE_COUNT }).await?;
+        let page =
+            answered(backend, "look for gone workers", backend.store().documents(DocKind::Worker, &Page { after, limit: PAGE_COUNT }))
+                .await?;
         let full = page.len() >= PAGE_COUNT;
         after = page.last().map(|(key, _)| Cursor(Bytes::copy_from_slice(key.name.as_str().as_bytes())));
         for (key, doc) in page {
@@ -52,7 +55,7 @@ pub(super) async fn recover(backend: &Backend, committer: &Committer, own: &DocK
                 left = Some(doc.version);
             } else if all {
                 let write = DocWrite { key, expect: Some(doc.version), body: None, expires_at: None };
-                backend.store().write(&[write]).await?;
+                answered(backend, "tidy up behind a gone worker", backend.store().write(&[write])).await?;
             }
         }
         if !full {
@@ -75,10 +78,10 @@ fn proof(present: &Present, doc: &Doc, backend: &Backend, this: &Process) -> Opt
 async fn rescue(backend: &Backend, committer: &Committer, worker: WorkerId, proof: Proof) -> Result<bool> {
     let mut rescued = 0;
     loop {
-        let owned = backend.store().owned(worker, CALL_JOBS_MAX).await?;
+        let owned = answered(backend, "look for what a gone worker has left", backend.store().owned(worker, CALL_JOBS_MAX)).await?;
         let ids: Vec<_> = owned.iter().map(|(id, _)| *id).collect();
         let mut pending = Vec::new();
-        for (id, record) in ids.iter().zip(backend.store().load(&ids).await) {
+        for (id, record) in ids.iter().zip(loaded(backend, &**backend.store(), &ids).await) {
             let job = match record?.map(|record| Job::read(*id, record)) {
                 Some(Ok(job)) => job,
                 Some(Err(error)) => {

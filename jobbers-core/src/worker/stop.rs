@@ -71,6 +71,7 @@ pub(super) async fn supervise(parts: Parts, mut orders: watch::Receiver<Order>) 
     let mut leases = Some(parts.leases);
     let _slots = metrics::slots(engine.settings.slots);
     tokio::select! {
+        biased;
         _ = orders.wait_for(|order| *order != Order::Work) => {}
         // Without leases it would work for nothing; whoever watches the process starts it anew.
         () = ended(&mut leases) => tracing::error!(worker = %engine.id, "the lease loop has ended, which is a bug; the worker stops"),
@@ -119,6 +120,7 @@ async fn ended(task: &mut Option<JoinHandle<()>>) {
 async fn end_attempts(engine: &Engine, all_ended: impl Future<Output = ()>, orders: &mut watch::Receiver<Order>) {
     let mut all_ended = std::pin::pin!(all_ended);
     tokio::select! {
+        biased;
         () = &mut all_ended => return,
         () = sleep(engine.settings.grace) => tell(engine, Order::Stop),
         () = hand_back_ordered(orders) => tell(engine, Order::HandBack),
@@ -126,6 +128,7 @@ async fn end_attempts(engine: &Engine, all_ended: impl Future<Output = ()>, orde
     let (mut since, mut gave_up) = (None, false);
     loop {
         tokio::select! {
+            biased;
             () = &mut all_ended => return,
             () = sleep(LOOK_INTERVAL) => {}
         }

@@ -15,6 +15,7 @@ use super::{GATHERED_BYTES_MAX, Patience, Settled};
 use crate::driver::{Backend, CALL_JOBS_MAX, Commit, Delivery, Op, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::JobId;
+use crate::patience::CALL_WAIT_MAX;
 use crate::seldom::seldom;
 use crate::worker::meters;
 
@@ -22,9 +23,6 @@ use crate::worker::meters;
 const PAUSE_FIRST: Duration = Duration::from_millis(20);
 /// The longest pause: a store that is back is noticed within that time.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// How long a store may take for a call before its answer counts as lost: drivers have shorter limits of their own, and one that hangs must
-/// not hold up every commit for ever.
-const CALL_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How long answers wait for a foreign queue's push.
 const PUSH_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How long a push goes on behind the answers: then the timers of its jobs push them again.

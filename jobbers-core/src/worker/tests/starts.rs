@@ -156,3 +156,34 @@ async fn a_full_worker_does_not_fetch_and_an_idle_one_fetches_seldom() {
     }
     stop(worker).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_load_that_never_returns_does_not_stop_the_fetch_loop() {
+    let (backend, faults) = faults::open(Memory::new());
+    let backend = backend.without_take();
+    let worker = worker().task(ECHO, echo).start(&backend).await.unwrap();
+    faults.silences.store(1, Ordering::SeqCst);
+    let client = Client::new(&backend);
+    client.submit(ECHO, &"its delivery comes back".to_owned()).await.unwrap();
+    while faults.silences.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+    let next = client.submit(ECHO, &"next".to_owned()).await.unwrap();
+    assert_eq!(next.output_within(Duration::from_secs(60)).await.unwrap(), "next");
+    stop(worker).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_due_jobs_that_never_returns_does_not_stop_the_scheduler() {
+    let clock = Arc::new(crate::ManualClock::new(crate::Timestamp::MIN));
+    let (backend, faults) = faults::open(Memory::new().clock(clock.clone()));
+    faults.silences.store(1, Ordering::SeqCst);
+    let _scheduler = crate::scheduler::Scheduler::start(&backend);
+    while faults.silences.load(Ordering::SeqCst) > 0 {
+        tokio::task::yield_now().await;
+    }
+    let job = Client::new(&backend).submit(ECHO, &"later".to_owned()).delay(Duration::from_secs(1)).await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(stored(&backend, job.id()).await.record.head.state, JobState::Ready);
+}
