@@ -101,8 +101,10 @@ impl LeaseLoop {
         let mut next = far;
         for claimed in self.claims.all() {
             let may_lapse = claimed.may_lapse();
+            // What it said is told to nobody: a wait for that would be over at once, for as long as its end has to wait.
+            let gone = claimed.told() == Some(Told::Gone);
             let state = claimed.state();
-            if state.unsaid.is_some() {
+            if state.unsaid.is_some() && !gone {
                 next = next.min(state.told_store + self.step_interval);
             }
             if let Some(every) = claimed.heartbeat_every.filter(|_| !state.stalled && !state.ending) {

@@ -13,7 +13,7 @@ use crate::policy::Retry;
 use crate::record::{AttemptEnd, Progress, decode_versioned};
 use crate::time::{Clock, ManualClock, Timestamp};
 use crate::worker::engine::moment;
-use crate::worker::{Ctx, JobError, OnSilence, WithScheduler};
+use crate::worker::{Ctx, JobError, LeaseRuntime, OnSilence, WithScheduler};
 
 const WORK: Task<u32, u32> = Task::new("work").retry(Retry::constant(Duration::ZERO));
 const LEASE: Duration = Duration::from_millis(1_000);
@@ -211,4 +211,38 @@ async fn a_job_shorter_than_a_third_of_the_lease_never_beats() {
     }
     stop(worker).await;
     assert_eq!(faults.beats.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn the_lease_loop_sleeps_while_the_end_of_a_lost_attempt_waits() {
+    let (done, over) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (backend, faults) = faults::open(crate::memory::Memory::new());
+            let client = Client::new(&backend);
+            let first = client.submit(ECHO, &"its end is never answered".to_owned()).await.unwrap();
+            let second = client.submit(ECHO, &"says something".to_owned()).await.unwrap();
+            faults.commits_lost.store(usize::MAX, Ordering::SeqCst);
+            let handler = |ctx: Ctx, text: String| async move {
+                if text.starts_with("says") {
+                    ctx.step("half");
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, JobError>(text)
+            };
+            let leases = Worker::queues(["default"]).slots(1).lease_runtime(LeaseRuntime::Shared);
+            let worker = leases.step_interval(Duration::from_secs(60)).task(ECHO, handler).start(&backend).await.unwrap();
+            until(&backend, first.id(), is_end(JobState::Succeeded)).await;
+            let running = until(&backend, second.id(), is_end(JobState::Running)).await;
+            faults.commits_lost.store(0, Ordering::SeqCst);
+            let rescue = crate::machine::lost(&running, None, &crate::worker::moment(&backend));
+            assert!(matches!(backend.store().commit(&[rescue]).await.remove(0), Ok(crate::driver::Verdict::Applied { .. })));
+            faults.commits_lost.store(usize::MAX, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            drop(worker);
+        });
+        done.send(()).unwrap();
+    });
+    over.recv_timeout(PATIENCE).expect("time stands still: the lease loop never sleeps");
 }
