@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use jobbers_core::driver::Holder;
 use jobbers_core::record::{JobState, LimitKey, Revision};
@@ -21,6 +22,8 @@ pub enum Violation {
     Stale(Write, Option<Revision>),
     /// Two writes of one job made the same count: both of them were valid.
     TwoOwners(JobId, Revision, Revision),
+    /// Work was left when the time was over.
+    Undrained(Duration),
     /// A claim of a job that nobody had made claimable.
     ClaimedFrom(JobId, Option<JobState>),
     /// The attempt did not grow by one with a claim, or grew without one.
@@ -35,6 +38,10 @@ pub enum Violation {
     Unclaimed(JobId, Revision),
     /// A handler ended that had not started.
     EndedUnstarted(JobId, Revision),
+    /// A join ran although parents of it had not ended: how many had, of how many.
+    JoinedEarly(JobId, u32, u32),
+    /// An attempt started after a cancel was acknowledged.
+    RanAfterCancel(JobId, Revision),
     /// More permits of a key than its bound, held by those whose holds have not run out.
     OverBound(LimitKey, u32, u32),
 }
@@ -48,6 +55,7 @@ impl fmt::Display for Violation {
                 write!(f, "{} became {} by a writer that had loaded {:?}, where {stood:?} stood", write.job, write.state, write.expect)
             }
             Violation::TwoOwners(job, one, other) => write!(f, "{job} has two valid revisions: {one:?} and {other:?}"),
+            Violation::Undrained(most) => write!(f, "work is left {most:?} after the faults have stopped"),
             Violation::ClaimedFrom(job, state) => write!(f, "{job} was claimed while it was {state:?}"),
             Violation::Attempt(job, before, after) => write!(f, "{job} went from attempt {before} to {after}"),
             Violation::EndedTwice(job, one, other) => write!(f, "{job} ended {one}, and then {other}"),
@@ -57,6 +65,10 @@ impl fmt::Display for Violation {
                 write!(f, "a handler of {job} ran under {fence:?}, which no claim made, or a second one did")
             }
             Violation::EndedUnstarted(job, fence) => write!(f, "a handler of {job} ended under {fence:?} and had not started"),
+            Violation::JoinedEarly(job, ended, of) => write!(f, "{job} joined when {ended} of its {of} parents had ended"),
+            Violation::RanAfterCancel(job, fence) => {
+                write!(f, "an attempt of {job} started under {fence:?} after its cancel was acknowledged")
+            }
             Violation::OverBound(key, held, most) => write!(f, "{held} permits of {key:?} are held, at most {most} may be"),
         }
     }
@@ -102,6 +114,8 @@ struct Seen {
     claims: HashSet<Revision>,
     started: HashSet<Revision>,
     ended: HashSet<Revision>,
+    /// The generation in which a cancel was acknowledged.
+    stopped: Option<u32>,
     pruned: bool,
 }
 
@@ -117,7 +131,16 @@ impl Checker {
             What::Pruned { job } => self.seen(*job).pruned = true,
             What::HandlerStart { job, fence, .. } => self.started(*job, *fence),
             What::HandlerEnd { job, fence } => self.ended(*job, *fence),
+            What::Joined { job, ended, unended, expected } => self.joined(*job, *ended, *unended, *expected),
+            What::Stopped { job } => {
+                let seen = self.seen(*job);
+                // What had ended by then, ended without it.
+                if seen.last.as_ref().is_some_and(|write| !write.state.is_end()) {
+                    seen.stopped = Some(seen.generation);
+                }
+            }
             What::Bounded { limit, most } => drop(self.bounds.insert(limit.clone(), *most)),
+            What::Asked => self.keys.values_mut().for_each(|held| held.retain(|_, (_, until)| *until > event.at)),
             What::Permit { key, holder, cost, until } => self.permit(event.at, key, *holder, *cost, *until),
             What::Freed { holder } => self.keys.values_mut().for_each(|held| held.retain(|one, _| one != holder)),
             What::Found { job, state } => drop(self.found.insert(*job, *state)),
@@ -144,6 +167,9 @@ impl Checker {
         let claims = write.state == JobState::Running && !(fresh || state == Some(JobState::Running));
         if claims {
             seen.claims.insert(write.revision);
+            if seen.stopped == Some(seen.generation) {
+                self.violations.push(Violation::RanAfterCancel(write.job, write.revision));
+            }
             if !matches!(state, Some(JobState::Ready | JobState::Waiting)) {
                 self.violations.push(Violation::ClaimedFrom(write.job, state));
             }
@@ -195,6 +221,15 @@ impl Checker {
         let seen = self.seen(job);
         if !seen.started.contains(&fence) || !seen.ended.insert(fence) {
             self.violations.push(Violation::EndedUnstarted(job, fence));
+        }
+    }
+
+    fn joined(&mut self, job: JobId, ended: u32, unended: u32, expected: u32) {
+        let map = JobId::from(job.run);
+        // A map that did not succeed may have submitted fewer.
+        let whole = self.seen(map).last.as_ref().is_some_and(|write| write.state == JobState::Succeeded);
+        if unended > 0 || whole && ended < expected {
+            self.violations.push(Violation::JoinedEarly(job, ended, expected.max(ended + unended)));
         }
     }
 

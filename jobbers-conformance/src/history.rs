@@ -8,7 +8,7 @@ use jobbers_core::record::{JobState, LimitKey, Revision};
 use jobbers_core::{JobId, LimitName, Timestamp, WorkerId};
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Event {
     /// When, by the backend's clock.
     pub at: Timestamp,
@@ -17,7 +17,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum What {
     /// Somebody asks for these jobs to be accepted.
     Invoke {
@@ -84,6 +84,22 @@ pub enum What {
         /// The revision of its claim.
         fence: Revision,
     },
+    /// A join ran, and looked at its parents.
+    Joined {
+        /// The job.
+        job: JobId,
+        /// Parents that had ended.
+        ended: u32,
+        /// Parents that had not.
+        unended: u32,
+        /// Parents that it was submitted with.
+        expected: u32,
+    },
+    /// A cancel was acknowledged: no further attempt starts.
+    Stopped {
+        /// The job.
+        job: JobId,
+    },
     /// Every key of a limit has this bound from now on; `None`: it has none.
     Bounded {
         /// The limit.
@@ -91,6 +107,8 @@ pub enum What {
         /// At most so many at once.
         most: Option<u32>,
     },
+    /// A limiter was asked: what has run out by that time is free.
+    Asked,
     /// A holder has permits until then.
     Permit {
         /// The key.
@@ -117,7 +135,7 @@ pub enum What {
 }
 
 /// A write of a record that changed its revision.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Write {
     /// The job.
     pub job: JobId,
@@ -138,7 +156,7 @@ pub struct Write {
 }
 
 /// What made a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum By {
     /// An insert.
     Insert,

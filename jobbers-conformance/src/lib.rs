@@ -20,6 +20,7 @@ pub mod report;
 pub mod runner;
 pub mod sabotage;
 pub mod scenarios;
+pub mod simulation;
 pub mod stage;
 pub mod storm;
 pub mod truth;

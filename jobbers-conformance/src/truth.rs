@@ -61,6 +61,11 @@ impl Truth {
         self.shared.history.add(self.shared.backend.clock().now(), what);
     }
 
+    /// Of a limiter, which knows only the time that its callers tell it.
+    fn add_at(&self, now: Timestamp, what: What) {
+        self.shared.history.add(now, what);
+    }
+
     async fn head(&self, id: JobId) -> Option<Head> {
         Some(self.store.load(&[id]).await.pop()?.ok()??.head)
     }
@@ -93,9 +98,9 @@ impl Truth {
         }
     }
 
-    fn permits(&self, request: &Acquire, until: Timestamp) {
+    fn permits(&self, request: &Acquire, now: Timestamp, until: Timestamp) {
         for (key, cost) in &request.keys {
-            self.add(What::Permit { key: key.clone(), holder: request.holder, cost: (*cost).max(1), until });
+            self.add_at(now, What::Permit { key: key.clone(), holder: request.holder, cost: (*cost).max(1), until });
         }
     }
 
@@ -108,7 +113,7 @@ impl Truth {
                     self.add(What::Freed { holder: waited.holder });
                 }
                 drop(waits);
-                self.permits(request, now + request.hold);
+                self.permits(request, now, now + request.hold);
             }
             (Decision::Denied { .. }, Mode::Claim) => drop(waits.insert(request.holder.job, request.clone())),
             _ => (),
@@ -119,7 +124,7 @@ impl Truth {
         for holder in holders {
             let waited = self.shared.waits.lock().unwrap_or_else(PoisonError::into_inner).get(&holder.job).cloned();
             if let Some(waited) = waited {
-                self.permits(&waited, now + HAND_OVER_HOLD);
+                self.permits(&waited, now, now + HAND_OVER_HOLD);
             }
         }
     }
@@ -232,6 +237,7 @@ impl RateLimiter for Truth {
 
     async fn acquire(&self, requests: &[Acquire], now: Timestamp) -> Result<Vec<Decision>> {
         let _turn = self.shared.turn.lock().await;
+        self.add_at(now, What::Asked);
         let decisions = self.limiter.acquire(requests, now).await?;
         for (request, decision) in requests.iter().zip(&decisions) {
             self.decided(request, decision, now);
@@ -241,6 +247,7 @@ impl RateLimiter for Truth {
 
     async fn give_back(&self, holders: &[Holder], now: Timestamp) -> Result<Vec<Holder>> {
         let _turn = self.shared.turn.lock().await;
+        self.add_at(now, What::Asked);
         let next = self.limiter.give_back(holders, now).await?;
         holders.iter().for_each(|holder| self.add(What::Freed { holder: *holder }));
         self.handed_over(&next, now);
@@ -249,6 +256,7 @@ impl RateLimiter for Truth {
 
     async fn turns(&self, now: Timestamp, limit: usize) -> Result<Turns> {
         let _turn = self.shared.turn.lock().await;
+        self.add_at(now, What::Asked);
         let turns = self.limiter.turns(now, limit).await?;
         self.handed_over(&turns.holders, now);
         Ok(turns)

@@ -248,3 +248,32 @@ fn work_that_is_left_is_no_violation_of_an_open_history() {
     events.push(Event { at: at(2), what: What::Found { job: id(1), state: JobState::Ready } });
     assert_eq!(check(&events, End::Open), vec![]);
 }
+
+#[test]
+fn a_join_that_runs_before_its_parents_have_ended_is_found() {
+    let joined = |ended, unended| What::Joined { job: id(2), ended, unended, expected: 3 };
+    assert_eq!(planted(|history| history.push(joined(2, 1))), vec![Violation::JoinedEarly(id(2), 2, 3)]);
+    // Only a map that has succeeded has submitted all of them.
+    assert_eq!(planted(|history| history.push(joined(2, 0))), vec![]);
+    let whole = planted(|history| {
+        history.insert(0, What::Wrote(write(id(0), 1, By::Insert, JobState::Succeeded, 0)));
+        history.push(joined(2, 0));
+    });
+    assert_eq!(whole, vec![Violation::JoinedEarly(id(2), 2, 3)]);
+}
+
+#[test]
+fn an_attempt_after_an_acknowledged_cancel_is_found() {
+    let seen = planted(|history| history.insert(place(history, 1, 3), What::Stopped { job: id(1) }));
+    assert_eq!(seen, vec![Violation::RanAfterCancel(id(1), revision(4))]);
+    let retried = planted(|history| history.insert(place(history, 2, 3), What::Stopped { job: id(2) }));
+    assert_eq!(retried, vec![], "a retry by hand is another generation");
+}
+
+#[test]
+fn a_permit_is_free_for_whoever_is_told_that_its_time_is_over() {
+    let mut events: Vec<Event> = clean().into_iter().map(|what| Event { at: at(1), what }).collect();
+    events.push(Event { at: at(15), what: What::Asked });
+    events.push(Event { at: at(2), what: permit(4, 30) });
+    assert_eq!(check(&events, End::Drained), vec![]);
+}

@@ -1,153 +1,39 @@
-//! Faults between an engine and its backend, drawn from a seed: calls that fail before or after they were applied, late answers, and
-//! deliveries that are lost, doubled or late.
+//! The wrapper between an engine and its backend.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jobbers_core::driver::{
     Acquire, Backend, BackendParts, Capabilities, Commit, Count, Cursor, Decision, Delivery, Doc, DocKey, DocKind, DocVerdict, DocWrite,
-    Due, Filter, Holder, LimitChange, Listing, Open, Page, Pull, Pulled, Queue, RateLimiter, Receipt, Scanned, StateStore, Take,
+    Due, Filter, Holder, LimitChange, Listing, Open, Page, Place, Pull, Pulled, Queue, RateLimiter, Receipt, Scanned, StateStore, Take,
     TakeRequest, Taken, Turns, Verdict,
 };
 use jobbers_core::record::{JobState, Record, Revision};
-use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result, RunId, Timestamp, WorkerId};
+use jobbers_core::{Clock, DrawSource, JobId, QueueName, Result, RunId, Timestamp, WorkerId};
 
-/// One kind of fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
-    /// The call fails, and was not applied.
-    Before,
-    /// The call fails although it was applied: the outcome is unknown.
-    After,
-    /// Of a call of several commits some fail, before or after.
-    Partial,
-    /// The answer comes late.
-    Delay,
-    /// A delivery vanishes.
-    Lost,
-    /// A delivery comes twice.
-    Twice,
-    /// A delivery comes only after its time to come back.
-    Late,
-}
+use super::{Fault, Faults, Hangs, lost, refused};
 
-impl Fault {
-    /// Every kind.
-    pub const ALL: [Fault; 7] = [Fault::Before, Fault::After, Fault::Partial, Fault::Delay, Fault::Lost, Fault::Twice, Fault::Late];
-}
-
-/// How often each fault strikes, in a thousand calls; 0 by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Profile {
-    permille: [u32; Fault::ALL.len()],
-}
-
-impl Profile {
-    /// The same profile, with this fault so often.
-    #[must_use]
-    pub fn with(mut self, fault: Fault, permille: u32) -> Profile {
-        self.permille[fault as usize] = permille;
-        self
-    }
-
-    /// A profile drawn from a seed: about half of the faults are off, so that each can show what the others would hide.
-    pub fn swarm(seed: u64) -> Profile {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        Fault::ALL.into_iter().fold(Profile::default(), |all, fault| if rng.bool() { all.with(fault, rng.u32(10..200)) } else { all })
-    }
-}
-
-/// What strikes, drawn from a seed; shared by all wrappers of one backend.
-#[derive(Debug)]
-pub struct Faults {
-    profile: Profile,
-    rng: Mutex<fastrand::Rng>,
-    struck: Mutex<BTreeMap<Fault, u64>>,
-    on: AtomicBool,
-}
-
-impl Faults {
-    /// Faults of this profile, on from the start.
-    pub fn new(seed: u64, profile: Profile) -> Arc<Faults> {
-        let rng = Mutex::new(fastrand::Rng::with_seed(seed));
-        Arc::new(Faults { profile, rng, struck: Mutex::default(), on: AtomicBool::new(true) })
-    }
-
-    /// Ends all faults: what comes now is answered as it should be.
-    pub fn stop(&self) {
-        self.on.store(false, Ordering::SeqCst);
-    }
-
-    /// How often each fault has struck.
-    pub fn struck(&self) -> BTreeMap<Fault, u64> {
-        self.struck.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// A backend between which and its user these faults strike.
-    ///
-    /// # Errors
-    /// If the backend can not be put together.
-    pub fn around(self: &Arc<Faults>, backend: &Backend) -> Result<Backend> {
-        let faulty = Arc::new(Faulty {
-            backend: backend.clone(),
-            store: backend.store().clone(),
-            limiter: backend.limiter().clone(),
-            faults: self.clone(),
-        });
-        Backend::new(BackendParts {
-            name: backend.name(),
-            location: backend.location().to_owned(),
-            queue: faulty.clone(),
-            store: faulty.clone(),
-            dispatch: backend.dispatch(),
-            paired: true,
-            limiter: faulty.clone(),
-            take: backend.take().map(|_| faulty.clone() as Arc<dyn Take>),
-            clock: backend.clock().clone(),
-            draw: backend.draws().clone(),
-            open: faulty,
-        })
-    }
-
-    fn strikes(&self, fault: Fault) -> bool {
-        let permille = self.profile.permille[fault as usize];
-        let strikes = self.on.load(Ordering::SeqCst) && permille > 0 && self.draw(1_000) < permille;
-        if strikes {
-            *self.struck.lock().unwrap_or_else(PoisonError::into_inner).entry(fault).or_default() += 1;
-        }
-        strikes
-    }
-
-    fn draw(&self, below: u32) -> u32 {
-        self.rng.lock().unwrap_or_else(PoisonError::into_inner).u32(..below)
-    }
-
-    /// Makes a call, and what may become of it.
-    async fn call<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        if self.strikes(Fault::Before) {
-            return Err(refused());
-        }
-        let answer = call.await;
-        self.delay().await;
-        if self.strikes(Fault::After) { Err(lost()) } else { answer }
-    }
-
-    async fn delay(&self) {
-        if self.strikes(Fault::Delay) {
-            tokio::time::sleep(Duration::from_millis(u64::from(self.draw(30)))).await;
-        }
-    }
-}
-
-fn refused() -> Error {
-    Error::new(ErrorKind::Unavailable, "call a faulty backend", "a fault before the call was applied")
-}
-
-fn lost() -> Error {
-    Error::new(ErrorKind::Unavailable, "call a faulty backend", "a fault after the call was applied").with_outcome_unknown()
+pub(super) fn around(faults: &Arc<Faults>, backend: &Backend, clock: Arc<dyn Clock>, draw: Arc<dyn DrawSource>) -> Result<Backend> {
+    let faulty = Arc::new(Faulty {
+        backend: backend.clone(),
+        store: backend.store().clone(),
+        limiter: backend.limiter().clone(),
+        faults: faults.clone(),
+    });
+    Backend::new(BackendParts {
+        name: backend.name(),
+        location: backend.location().to_owned(),
+        queue: faulty.clone(),
+        store: faulty.clone(),
+        dispatch: backend.dispatch(),
+        paired: true,
+        limiter: faulty.clone(),
+        take: backend.take().map(|_| faulty.clone() as Arc<dyn Take>),
+        clock,
+        draw,
+        open: faulty,
+    })
 }
 
 #[derive(Debug)]
@@ -165,11 +51,21 @@ impl StateStore for Faulty {
     }
 
     async fn commit(&self, commits: &[Commit]) -> Vec<Result<Verdict>> {
+        if self.faults.reach().is_err() {
+            return commits.iter().map(|_| Err(refused())).collect();
+        }
+        let hangs = self.faults.hangs();
+        if hangs == Some(Hangs::Before) {
+            std::future::pending::<()>().await;
+        }
         let partial = self.faults.strikes(Fault::Partial);
         let all_before = self.faults.strikes(Fault::Before);
         let before: Vec<bool> = commits.iter().map(|_| all_before || partial && self.faults.draw(3) == 0).collect();
         let sent: Vec<Commit> = commits.iter().zip(&before).filter(|(_, before)| !**before).map(|(commit, _)| commit.clone()).collect();
-        let mut answers = self.store.commit(&sent).await.into_iter();
+        let mut answers = if sent.is_empty() { Vec::new() } else { self.store.commit(&sent).await }.into_iter();
+        if hangs.is_some() {
+            std::future::pending::<()>().await;
+        }
         self.faults.delay().await;
         let all_after = self.faults.strikes(Fault::After);
         let answer = |before: bool| match before {
@@ -183,10 +79,13 @@ impl StateStore for Faulty {
     }
 
     async fn load(&self, ids: &[JobId]) -> Vec<Result<Option<Record>>> {
-        if self.faults.strikes(Fault::Before) {
+        if self.faults.reach().is_err() || self.faults.strikes(Fault::Before) {
             return ids.iter().map(|_| Err(refused())).collect();
         }
         let answer = self.store.load(ids).await;
+        if self.faults.hangs().is_some() {
+            std::future::pending::<()>().await;
+        }
         self.faults.delay().await;
         answer
     }
@@ -239,6 +138,7 @@ impl Queue for Faulty {
     }
 
     async fn push(&self, deliveries: &[Delivery]) -> Result<()> {
+        self.faults.reach()?;
         if self.faults.strikes(Fault::Partial) {
             let some = self.faults.draw(deliveries.len() as u32 + 1) as usize;
             self.backend.queue().push(&deliveries[..some]).await?;
@@ -263,6 +163,11 @@ impl Queue for Faulty {
                 kept.push((delivery, receipt));
             }
         }
+        if self.faults.strikes(Fault::Reorder) {
+            let turned = self.faults.draw(kept.len() as u32 + 1) as usize;
+            kept.rotate_left(turned);
+            kept.reverse();
+        }
         pulled.items = kept;
         Ok(pulled)
     }
@@ -280,10 +185,33 @@ impl Queue for Faulty {
     }
 }
 
+impl Faulty {
+    /// What strikes deliveries before a fast path comes to them.
+    async fn spoil(&self, pull: &Pull) -> Result<()> {
+        let (lost, late) = (self.faults.strikes(Fault::Lost), self.faults.strikes(Fault::Late));
+        if !lost && !late {
+            return Ok(());
+        }
+        let first = self.backend.queue().pull(&Pull { max: 1, ..pull.clone() }).await?;
+        for (_, receipt) in first.items.iter().filter(|_| lost) {
+            self.backend.queue().ack(std::slice::from_ref(receipt)).await?;
+        }
+        Ok(())
+    }
+}
+
 #[async_trait]
 impl Take for Faulty {
     async fn take(&self, take: &TakeRequest) -> Result<Taken> {
-        self.faults.call(self.backend.take().expect("it is wrapped only where there is one").take(take)).await
+        self.spoil(&take.pull).await?;
+        let taken = self.faults.call(self.backend.take().expect("it is wrapped only where there is one").take(take)).await?;
+        for (id, record) in &taken.claimed {
+            if self.faults.strikes(Fault::Twice) {
+                let (queue, priority) = (record.head.queue.clone(), record.head.priority);
+                self.backend.queue().push(&[Delivery { id: *id, queue, priority, place: Place::Front }]).await?;
+            }
+        }
+        Ok(taken)
     }
 }
 
