@@ -117,12 +117,13 @@ impl Gatherer {
             if may_go > 0 {
                 return Some(may_go);
             }
-            let ended = self.calls.is_closed() && self.calls.is_empty() && self.next.is_empty();
-            if ended && self.later.is_empty() && self.flights.is_empty() {
+            // Nobody brings more: a wait for that would be over at once, for as long as a call is under way.
+            let closed = self.calls.is_closed() && self.calls.is_empty();
+            if closed && self.next.is_empty() && self.later.is_empty() && self.flights.is_empty() {
                 return None;
             }
             let room = self.next.len() < CALL_JOBS_MAX && self.later.len() < LATER_COUNT_MAX;
-            self.wait(!ended && room).await;
+            self.wait(!closed && room).await;
         }
     }
 
