@@ -32,6 +32,9 @@ mod tables;
 // What is beside the file.
 mod bells;
 mod fault;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod volatile;
 
 #[cfg(test)]
