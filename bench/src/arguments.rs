@@ -12,15 +12,16 @@ Usage: jobbers-bench [OPTIONS]
 Measures bulk submit, concurrent submit, drain, latency at a fixed rate, and an idle worker; the raw bound of the same run stands beside.
 
   --url URL          memory: or redb:PATH, without jobs; memory: by default. redis://HOST: a table with raw commands beside it, in a
-                     namespace of its own, jobbers-bench, on a server that does nothing else; its appendonly is switched off and on
+                     namespace of its own, jobbers-bench, on a server that does nothing else; its appendonly is switched off and on.
+                     kafka://HOST?store=redis://HOST: the same on a Kafka, beside plain librdkafka and the store alone
   --jobs N           jobs of the bulk submit and of the drain; 100000 by default
   --parameters N     bytes of each job's parameters; 100 by default
   --slots N          attempts that run at once; 1000 by default
   --callers N        callers of the concurrent submit; 64 by default
   --rate N           jobs a second of the latency part; a quarter of the drain by default
   --seconds N        how long the latency and the idle part take, each; 5 by default
-  --rounds N         rounds on a Redis, whose medians are printed; 5 by default
   --telemetry        records metrics and spans, as a process that exports them does; needs the feature `telemetry`
+  --rounds N         rounds on a Redis or Kafka, whose medians are printed; 5 by default
   --json FILE        writes the report there as well
   -h, --help         prints this
 

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod clock;
+mod kafka;
 mod latency;
 mod measure;
 mod raw;
@@ -40,6 +41,9 @@ fn run(arguments: &Arguments) -> Result<(), Trouble> {
     let given = arguments.clone();
     let (text, json) = if arguments.url.starts_with("redis") || arguments.url.starts_with("valkey") {
         let rows = runtime.block_on(async { tokio::spawn(async move { redis::all(&given).await }).await })??;
+        (redis_table::text(&rows), serde_json::to_vec_pretty(&rows)?)
+    } else if arguments.url.starts_with("kafka") {
+        let rows = runtime.block_on(async { tokio::spawn(async move { kafka::all(&given).await }).await })??;
         (redis_table::text(&rows), serde_json::to_vec_pretty(&rows)?)
     } else {
         let report = runtime.block_on(async { tokio::spawn(measure::all(given)).await })??;
