@@ -18,6 +18,8 @@
 //! [ARCHITECTURE.md]: https://github.com/jobbers-rs/jobbers/blob/main/ARCHITECTURE.md
 //! [CONTRIBUTING.md]: https://github.com/jobbers-rs/jobbers/blob/main/CONTRIBUTING.md
 //! [CHANGELOG.md]: https://github.com/jobbers-rs/jobbers/blob/main/CHANGELOG.md
+//! [docker/compose.yaml]: https://github.com/jobbers-rs/jobbers/blob/main/docker/compose.yaml
+//! [docker/Dockerfile]: https://github.com/jobbers-rs/jobbers/blob/main/docker/Dockerfile
 //!
 #![doc = include_str!("../README.md")]
 //!

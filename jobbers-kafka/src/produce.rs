@@ -128,10 +128,11 @@ impl Producer {
             return Error::new(ErrorKind::Unavailable, PUSH, context).with_source(why).with_outcome_unknown();
         }
         let code = fault::code(&error);
-        // The library says no more than that of a topic that has gone; whoever pushes again makes it.
+        // The library says no more than that of a topic that has gone; whoever pushes again makes it. While the brokers do not answer it stays
+        // known: a push then says that nobody knows what became of it, and not that its topic could not be looked at.
         if matches!(code, Code::MessageTimedOut | Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) {
-            self.topics.forget(topic);
             if let Ok((None, _)) = self.topics.shape(PUSH, topic).await {
+                self.topics.forget(topic);
                 return fault::of(at, &KafkaError::MessageProduction(Code::UnknownTopicOrPartition), Applied::Perhaps);
             }
         }
