@@ -54,7 +54,7 @@ pub struct SchedulerOptions {
     pub reconcile_every: Duration,
     /// How long more jobs have to be ready than delivered before they are delivered again; 60 s by default.
     pub reconcile_after: Duration,
-    /// How often it is looked whether the store came back older than it was; 5 s by default. A shorter loss may go unnoticed.
+    /// How often it is looked whether the store came back older than it was; 10 s by default: two commands each time. A shorter loss may go unnoticed.
     pub epoch_every: Duration,
 }
 
@@ -65,7 +65,7 @@ impl Default for SchedulerOptions {
             prune_every: Duration::from_secs(60),
             reconcile_every: Duration::from_secs(10),
             reconcile_after: Duration::from_secs(60),
-            epoch_every: Duration::from_secs(5),
+            epoch_every: Duration::from_secs(10),
         }
     }
 }
