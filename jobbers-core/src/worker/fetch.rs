@@ -21,7 +21,7 @@ const PAUSE_FIRST: Duration = Duration::from_millis(50);
 /// The longest pause after trouble: a backend that is back is noticed within that time.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long a worker waits for a hint before it looks for itself.
-const LISTEN_MAX: Duration = Duration::from_secs(3);
+const LISTEN_MAX: Duration = Duration::from_secs(4);
 /// The first and the longest pause after a hint that was wrong.
 const WRONG_HINT_PAUSES: (Duration, Duration) = (Duration::from_millis(4), Duration::from_millis(250));
 /// Hints that may be wrong in a row before there is a pause. Where jobs keep coming, one that was rung for a job which the fetch before had
