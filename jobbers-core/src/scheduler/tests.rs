@@ -199,18 +199,19 @@ async fn deliveries_that_vanished_from_a_queue_come_back_after_a_minute() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_store_that_came_back_older_left_behind_is_delivered_again_at_once() {
+    let mark = SchedulerOptions::default().epoch_every + SECOND;
     for dispatch in [Dispatch::Own, Dispatch::Caller] {
         let (backend, rewinder) = Memory::new().dispatch(dispatch).open_with_rewinder();
         let client = Client::new(&backend);
         let scheduler = Scheduler::start(&backend);
         assert!(client.submit_all(WORK, 0..3).await.iter().all(Result::is_ok));
-        tokio::time::sleep(6 * SECOND).await;
+        tokio::time::sleep(mark).await;
         let older = rewinder.snapshot();
-        tokio::time::sleep(6 * SECOND).await;
+        tokio::time::sleep(mark).await;
         // What it holds of before are jobs that are ready; their deliveries are gone.
         rewinder.restore(&older);
         assert_eq!(pull_all(&backend).await, 3);
-        tokio::time::sleep(6 * SECOND).await;
+        tokio::time::sleep(mark).await;
         assert_eq!(backend.queue().depth(&[QueueName::default()]).await.unwrap(), [3], "{dispatch:?}");
         scheduler.stop().await;
     }
