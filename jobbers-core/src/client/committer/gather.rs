@@ -99,8 +99,8 @@ impl Gatherer {
                 self.send(batch);
             }
         }
-        // All that is left behind answered calls is given up.
-        let _ = timeout(PUSH_WAIT_MAX, async { while self.pushes.join_next().await.is_some() {} }).await;
+        // Twice that, so that whoever waits for the last push has the answer for certain. What goes on behind answers is given up.
+        let _ = timeout(2 * PUSH_WAIT_MAX, async { while self.pushes.join_next().await.is_some() {} }).await;
     }
 
     /// Waits until there is something to send, and answers how many of those that wait may go; `None` once nobody can bring more.
