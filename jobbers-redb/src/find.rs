@@ -6,9 +6,9 @@ use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result, RunId, Timestamp,
 use redb::{ReadTransaction, ReadableTable};
 
 use crate::keys::{self, DELIVERIES, JobKey, Place, Step};
-use crate::rows;
 use crate::tables::{COUNTS, Disk, HEADS, LIST, PARTS, RUNS, WAKE, open};
 use crate::volatile::Volatile;
+use crate::{rows, running};
 
 /// Most rows of one page, and most rows that a page looks at: some milliseconds of a caller's thread.
 const PAGE_ROWS_MAX: usize = 1000;
@@ -61,16 +61,13 @@ fn timestamp(millis: u64) -> Option<Timestamp> {
 
 /// Running jobs of one worker. There is no index by owner: as many jobs run as a process has slots, and they are listed.
 pub(crate) fn owned(txn: &ReadTransaction, owner: WorkerId, limit: usize) -> Disk<Vec<(JobId, Revision)>> {
-    let (list, heads) = (open(txn, LIST)?, open(txn, HEADS)?);
-    let running = [JobState::Running.index()];
-    let mut owned = Vec::new();
-    for row in list.range(running.as_slice()..keys::behind(&running).as_slice())? {
-        if owned.len() >= limit {
-            break;
-        }
-        let Some((_, id)) = keys::place_of(row?.0.value()).map(|place| keys::read_place(&place)) else { continue };
+    let (mut owned, mut jobs) = (Vec::new(), running::jobs(txn)?);
+    while owned.len() < limit
+        && let Some(job) = jobs.next()
+    {
+        let (id, row) = job?;
         // Of a record that does not decode nobody knows the owner; who loads it is told.
-        if let Ok(Some(row)) = rows::row(&heads, id)?
+        if let Ok(Some(row)) = row
             && row.head.owner == Some(owner)
         {
             owned.push((id, row.head.revision));

@@ -45,14 +45,26 @@ pub(crate) type Leases = BTreeSet<(Timestamp, JobId)>;
 
 /// Reads them from a file: as many as were running when it was closed.
 pub(crate) fn leases(txn: &ReadTransaction) -> Disk<Leases> {
-    let (list, heads) = (open(txn, LIST)?, open(txn, HEADS)?);
-    let running = [JobState::Running.index()];
     let mut leases = BTreeSet::new();
-    for row in list.range(running.as_slice()..keys::behind(&running).as_slice())? {
-        let Some((_, id)) = keys::place_of(row?.0.value()).map(|place| keys::read_place(&place)) else { continue };
+    for job in jobs(txn)? {
+        let (id, row) = job?;
         // One that does not decode is due at once: whoever loads it is told.
-        let at = rows::row(&heads, id)?.map_or(Some(Timestamp::MIN), |row| row.and_then(|row| row.head.wake_at));
-        leases.extend(at.map(|at| (at, id)));
+        leases.extend(row.map_or(Some(Timestamp::MIN), |row| row.and_then(|row| row.head.wake_at)).map(|at| (at, id)));
     }
     Ok(leases)
+}
+
+/// Every running job of a file; the inner error is that job's alone.
+pub(crate) fn jobs(txn: &ReadTransaction) -> Disk<impl Iterator<Item = Disk<(JobId, Result<Option<Row>>)>>> {
+    let (list, heads) = (open(txn, LIST)?, open(txn, HEADS)?);
+    let running = [JobState::Running.index()];
+    let places = list.range::<&[u8]>(running.as_slice()..keys::behind(&running).as_slice())?;
+    Ok(places.filter_map(move |place| {
+        let place = match place {
+            Ok((key, _)) => keys::place_of(key.value())?,
+            Err(error) => return Some(Err(error)),
+        };
+        let (_, id) = keys::read_place(&place);
+        Some(rows::row(&heads, id).map(|row| (id, row)))
+    }))
 }

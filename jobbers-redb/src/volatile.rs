@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jobbers_core::{JobId, QueueName, Timestamp};
 
+use crate::running::Leases;
+
 /// Hidings of due jobs and of pulled deliveries, and the ends of leases.
 #[derive(Debug, Default)]
 pub(crate) struct Volatile {
     /// When the leases of running jobs end: a lease is short and changes with each beat, and the heads say it as well.
-    pub(crate) leases: BTreeSet<(Timestamp, JobId)>,
+    pub(crate) leases: Leases,
     /// Due jobs that were returned.
     pub(crate) due: Hidings<JobId, ()>,
     /// Deliveries that were pulled, by number.
@@ -37,7 +39,7 @@ pub(crate) struct Handed {
 }
 
 impl Volatile {
-    pub(crate) fn new(leases: BTreeSet<(Timestamp, JobId)>) -> Volatile {
+    pub(crate) fn new(leases: Leases) -> Volatile {
         Volatile { leases, ..Volatile::default() }
     }
 
