@@ -130,11 +130,11 @@ impl Producer {
         let code = fault::code(&error);
         // The library says no more than that of a topic that has gone; whoever pushes again makes it. While the brokers do not answer it stays
         // known: a push then says that nobody knows what became of it, and not that its topic could not be looked at.
-        if matches!(code, Code::MessageTimedOut | Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) {
-            if let Ok((None, _)) = self.topics.shape(PUSH, topic).await {
-                self.topics.forget(topic);
-                return fault::of(at, &KafkaError::MessageProduction(Code::UnknownTopicOrPartition), Applied::Perhaps);
-            }
+        if matches!(code, Code::MessageTimedOut | Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition)
+            && let Ok((None, _)) = self.topics.shape(PUSH, topic).await
+        {
+            self.topics.forget(topic);
+            return fault::of(at, &KafkaError::MessageProduction(Code::UnknownTopicOrPartition), Applied::Perhaps);
         }
         fault::of(at, &error, Applied::Perhaps)
     }
