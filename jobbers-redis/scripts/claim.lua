@@ -15,25 +15,6 @@ end
 
 local any_live, any_joins = call('EXISTS', LIVE) == 1, call('EXISTS', JOINS) == 1
 
--- The packed records of jobs, each bucket read at once.
-local function records_of(ids)
-    local buckets, found = {}, {}
-    for n, id in ipairs(ids) do
-        local key = 15 + id:byte(16) % 16
-        local some = buckets[key]
-        if not some then
-            some = { {}, {} }
-            buckets[key] = some
-        end
-        local last = #some[1] + 1
-        some[1][last], some[2][last] = id, n
-    end
-    for key, some in pairs(buckets) do
-        for k, record in ipairs(call('HMGET', KEYS[key], unpack(some[1]))) do found[some[2][k]] = record end
-    end
-    return found
-end
-
 -- Whether a record is Ready as it was submitted (version 1, no flags but a timer's), in this queue, at this revision.
 local function is_fresh(record, name, nonce)
     if not record or #record < 22 then return false end

@@ -43,6 +43,7 @@ const READS: &str = "#!lua flags=no-writes\n";
 
 const COMMON: &str = include_str!("../scripts/common.lua");
 const STEPS: &str = include_str!("../scripts/steps.lua");
+const RECORDS: &str = include_str!("../scripts/records.lua");
 const LINES: &str = include_str!("../scripts/lines.lua");
 
 macro_rules! texts {
@@ -65,12 +66,12 @@ macro_rules! texts {
 texts! {
     SubmitJobs: REFUSED_WHEN_FULL, [include_str!("../scripts/submit.lua")];
     EndJobs: ALSO_WHEN_FULL, [include_str!("../scripts/end.lua")];
-    ClaimJobs: ALSO_WHEN_FULL, [include_str!("../scripts/claim.lua")];
+    ClaimJobs: ALSO_WHEN_FULL, [RECORDS, include_str!("../scripts/claim.lua")];
     Submit: REFUSED_WHEN_FULL, [COMMON, STEPS, include_str!("../scripts/commit.lua")];
     Commit: ALSO_WHEN_FULL, [COMMON, STEPS, include_str!("../scripts/commit.lua")];
     Beat: ALSO_WHEN_FULL, [COMMON, include_str!("../scripts/beat.lua")];
     Load: READS, [COMMON, include_str!("../scripts/load.lua")];
-    Take: ALSO_WHEN_FULL, [COMMON, LINES, include_str!("../scripts/take.lua")];
+    Take: ALSO_WHEN_FULL, [COMMON, RECORDS, LINES, include_str!("../scripts/take.lua")];
     Pull: ALSO_WHEN_FULL, [COMMON, LINES, include_str!("../scripts/pull.lua")];
     Push: ALSO_WHEN_FULL, [COMMON, include_str!("../scripts/push.lua")];
     Ack: ALSO_WHEN_FULL, [COMMON, include_str!("../scripts/ack.lua")];
