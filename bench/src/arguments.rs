@@ -20,8 +20,11 @@ Measures bulk submit, concurrent submit, drain, latency at a fixed rate, and an 
   --callers N        callers of the concurrent submit; 64 by default
   --rate N           jobs a second of the latency part; a quarter of the drain by default
   --seconds N        how long the latency and the idle part take, each; 5 by default
-  --telemetry        records metrics and spans, as a process that exports them does; needs the feature `telemetry`
-  --rounds N         rounds on a Redis or Kafka, whose medians are printed; 5 by default
+  --only-drain       bulk submit and drain, and nothing else; prints one line of JSON
+  --export-to URL    with metrics and spans at their defaults, exported to this OTLP endpoint; needs the feature `telemetry`
+  --telemetry        what metrics and spans cost: --only-drain in turns without and with --export-to, an endpoint that takes all and does
+                     nothing, each in a process of its own; needs the feature `telemetry`
+  --rounds N         rounds of --telemetry, and on a Redis or Kafka; medians are printed; 5 by default
   --json FILE        writes the report there as well
   -h, --help         prints this
 
@@ -34,6 +37,17 @@ pub(crate) enum Asked {
     Run(Arguments),
 }
 
+/// Which parts of a run are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// All, one after the other.
+    All,
+    /// The bulk submit and the drain.
+    Drain,
+    /// Drains without and with telemetry.
+    Telemetry,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Arguments {
     pub(crate) url: String,
@@ -44,7 +58,8 @@ pub(crate) struct Arguments {
     pub(crate) rate: Option<usize>,
     pub(crate) seconds: usize,
     pub(crate) rounds: usize,
-    pub(crate) telemetry: bool,
+    pub(crate) parts: Parts,
+    pub(crate) export_to: Option<String>,
     pub(crate) json: Option<PathBuf>,
 }
 
@@ -59,7 +74,8 @@ impl Default for Arguments {
             rate: None,
             seconds: 5,
             rounds: 5,
-            telemetry: false,
+            parts: Parts::All,
+            export_to: None,
             json: None,
         }
     }
@@ -80,7 +96,9 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
             Long("rate") => read.rate = Some(number(&mut parser, "rate", 1..=10_000_000)?),
             Long("seconds") => read.seconds = number(&mut parser, "seconds", 1..=3_600)?,
             Long("rounds") => read.rounds = number(&mut parser, "rounds", 1..=1_000)?,
-            Long("telemetry") => read.telemetry = true,
+            Long("only-drain") => read.parts = Parts::Drain,
+            Long("export-to") => read.export_to = Some(text(&mut parser, "export-to")?),
+            Long("telemetry") => read.parts = Parts::Telemetry,
             Long("json") => read.json = Some(text(&mut parser, "json")?.into()),
             other => return Err(other.unexpected().to_string()),
         }

@@ -12,10 +12,12 @@ mod redis;
 mod redis_raw;
 mod redis_table;
 mod report;
+mod sink;
+mod telemetry;
 
 use std::process::ExitCode;
 
-use arguments::{Arguments, Asked};
+use arguments::{Arguments, Asked, Parts};
 
 #[cfg(feature = "mimalloc")]
 #[global_allocator]
@@ -36,10 +38,16 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Trouble> {
-    let _telemetry = arguments.telemetry.then(telemetry).transpose()?;
+    let _telemetry = arguments.export_to.as_deref().map(telemetry::export_to).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let given = arguments.clone();
-    let (text, json) = if arguments.url.starts_with("redis") || arguments.url.starts_with("valkey") {
+    let (text, json) = if arguments.parts == Parts::Telemetry {
+        let cost = telemetry::cost(arguments)?;
+        (cost.text(), serde_json::to_vec_pretty(&cost)?)
+    } else if arguments.parts == Parts::Drain {
+        let rate = runtime.block_on(async { tokio::spawn(measure::only_drain(given)).await })??;
+        (format!("{}\n", serde_json::to_string(&rate)?), serde_json::to_vec_pretty(&rate)?)
+    } else if arguments.url.starts_with("redis") || arguments.url.starts_with("valkey") {
         let rows = runtime.block_on(async { tokio::spawn(async move { redis::all(&given).await }).await })??;
         (redis_table::text(&rows), serde_json::to_vec_pretty(&rows)?)
     } else if arguments.url.starts_with("kafka") {
@@ -54,23 +62,6 @@ fn run(arguments: &Arguments) -> Result<(), Trouble> {
         std::fs::write(path, json).map_err(|error| format!("write the report to {}: {error}", path.display()))?;
     }
     Ok(())
-}
-
-/// Records metrics, and spans up to the level of attempts, for as long as the answer lives.
-#[cfg(feature = "telemetry")]
-fn telemetry() -> Result<jobbers::telemetry::TelemetryGuard, Trouble> {
-    use tracing_subscriber::layer::SubscriberExt;
-    use tracing_subscriber::util::SubscriberInitExt;
-    use tracing_subscriber::{Layer, filter::LevelFilter};
-
-    let telemetry = jobbers::telemetry::Telemetry::of("jobbers-bench").start()?;
-    tracing_subscriber::registry().with(telemetry.layer().with_filter(LevelFilter::INFO)).init();
-    Ok(telemetry)
-}
-
-#[cfg(not(feature = "telemetry"))]
-fn telemetry() -> Result<(), Trouble> {
-    Err("--telemetry needs a build with --features telemetry".into())
 }
 
 fn finish(outcome: Result<(), Trouble>) -> ExitCode {

@@ -47,6 +47,18 @@ pub(crate) async fn all(arguments: Arguments) -> Result<Report, Trouble> {
     rest(&arguments, Main { bulk_submit, drain, raw }).await
 }
 
+/// A bulk submit, and the rate of its drain.
+pub(crate) async fn only_drain(arguments: Arguments) -> Result<Rate, Trouble> {
+    let backend = jobbers::connect(&arguments.url).await?;
+    let client = Client::new(&backend);
+    let before = ended(&client).await?;
+    bulk_submit(&client, arguments.jobs, &"x".repeat(arguments.parameters)).await?;
+    let drain = drain(&backend, arguments.jobs, arguments.slots).await?;
+    expect_ended(&client, before + arguments.jobs).await?;
+    client.close().await;
+    Ok(drain)
+}
+
 /// The parts that come first: what the raw bound stands beside.
 struct Main {
     bulk_submit: Rate,

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Took;
 
 /// A rate, and what one unit of it costs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Rate {
     pub(crate) jobs: usize,
     pub(crate) seconds: f64,

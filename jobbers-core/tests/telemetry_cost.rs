@@ -85,7 +85,7 @@ impl Subscriber for Spans {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_uses_eight_instruments_and_one_span() {
+async fn a_job_uses_two_instruments_and_one_span() {
     let (uses, spans) = (Uses::default(), Spans::default());
     opentelemetry::global::set_meter_provider(uses.clone());
     tracing::subscriber::set_global_default(spans.clone()).unwrap();
@@ -108,14 +108,7 @@ async fn a_job_uses_eight_instruments_and_one_span() {
     // These are used for each call and each fetch, which carry many jobs; slots once a worker.
     let shared = |name: &str| name.starts_with("jobbers.driver.") || matches!(name, "jobbers.fetches" | "jobbers.slots.max");
     let used: BTreeMap<String, u64> = uses.now().into_iter().filter(|(name, uses)| *uses > 0 && !shared(name)).collect();
-    let expected = [
-        ("jobbers.submitted", 1),
-        ("jobbers.wait.duration", 1),
-        ("jobbers.attempts", 1),
-        ("jobbers.attempt.duration", 1),
-        ("jobbers.slots.busy", 2),
-        ("jobbers.slots.time", 1),
-        ("jobbers.ended", 1),
-    ];
+    // What is only counted costs no use: it is read when somebody collects.
+    let expected = [("jobbers.wait.duration", 1), ("jobbers.attempt.duration", 1)];
     assert_eq!(used, expected.map(|(name, each)| (name.to_owned(), each * JOBS)).into());
 }

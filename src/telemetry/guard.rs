@@ -6,10 +6,10 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use prometheus::{Registry, TextEncoder};
 use tracing::Subscriber;
-use tracing::level_filters::LevelFilter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::trace::Kept;
 use crate::{Error, ErrorKind, Result};
 
 /// Exports that run, until it is dropped: then what waits is sent. Keep it for as long as the process works.
@@ -38,13 +38,15 @@ impl TelemetryGuard {
     }
 
     /// A layer for the process's subscriber, that exports spans from level info on: the attempts', and your own around submits and in handlers.
+    /// Of an attempt that is [over the budget](super::Telemetry::traces_per_second) neither its span nor what its handler makes in there; other
+    /// layers, as one that writes logs, see them all the same.
     pub fn layer<S>(&self) -> impl Layer<S> + Send + Sync + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
         // Where in the code a span is made, and on which thread it ran, is the same for all attempts, or chance.
         let layer = tracing_opentelemetry::layer().with_location(false).with_threads(false).with_target(false);
-        layer.with_tracer(self.spans.tracer("jobbers")).with_filter(LevelFilter::INFO)
+        layer.with_tracer(self.spans.tracer("jobbers")).with_filter(Kept)
     }
 
     /// Sends what waits, and returns once the endpoint has it. Blocks the thread: in async code call it in `spawn_blocking`.

@@ -18,6 +18,7 @@
 //!
 //! What there is to see: [`METRICS`] and [`SPANS`].
 
+mod budget;
 mod guard;
 mod post;
 mod trace;
@@ -36,12 +37,18 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
 
+use self::budget::Budget;
 use self::post::Post;
+use self::trace::Attempts;
 use crate::{Error, ErrorKind, Result};
 
 /// Spans that wait for their export: a burst of short jobs between two exports fits, and what does not fit is dropped, so that an endpoint that
 /// is away costs no more memory than this. A span takes about 1 kB.
 const SPANS_WAITING_MAX: usize = 16_384;
+
+/// Traces of attempts that are started in a second: enough to see every job of a quiet system and plenty of a busy one. All of 100,000 jobs a
+/// second would cost more than the jobs.
+const TRACES_PER_SECOND: u32 = 100;
 
 /// Where metrics and spans go.
 #[derive(Debug, Clone)]
@@ -51,12 +58,13 @@ pub struct Telemetry {
     otlp: Option<String>,
     every: Duration,
     relation: Relation,
+    traces: Option<u32>,
 }
 
 impl Telemetry {
     /// Of the service with this name, which is what it is called in traces and dashboards. `OTEL_SERVICE_NAME` goes before it.
     pub fn of(service: impl Into<String>) -> Telemetry {
-        Telemetry { service: service.into(), otlp: None, every: Duration::from_secs(60), relation: Relation::default() }
+        Telemetry { service: service.into(), otlp: None, every: Duration::from_secs(60), relation: Relation::default(), traces: None }
     }
 
     /// Exports to this OTLP endpoint over HTTP, in protobuf: `http://localhost:4318`, without a path.
@@ -76,6 +84,15 @@ impl Telemetry {
     /// Sets how the span of an attempt is tied to the trace of its submit; by a link by default.
     pub fn relation(self, relation: Relation) -> Telemetry {
         Telemetry { relation, ..self }
+    }
+
+    /// Sets how many attempts start a trace of their own in a second, in this process; 100 by default, and after a pause that many at once.
+    ///
+    /// Of the others nothing is exported but metrics, which count and measure every one. Which attempts fail or take long is not known when they
+    /// start: `u32::MAX` traces all of them. With [`Relation::Parent`], an attempt whose job was submitted in a trace is recorded if that one
+    /// was, and no budget asked. Where `OTEL_TRACES_SAMPLER` is set and this is not, that sampler alone decides.
+    pub fn traces_per_second(self, most: u32) -> Telemetry {
+        Telemetry { traces: Some(most), ..self }
     }
 
     /// Starts the exports, on threads of their own, and installs the providers and the propagator of the process. Once in a process, before
@@ -106,8 +123,18 @@ impl Telemetry {
         let propagators: TextMapCompositePropagator =
             TextMapCompositePropagator::new(vec![Box::new(TraceContextPropagator::new()), Box::new(BaggagePropagator::new())]);
         opentelemetry::global::set_text_map_propagator(propagators);
-        jobbers_core::telemetry::tie_attempts(self.relation.tie());
+        // The SDK is this crate's choice, and can bind.
+        jobbers_core::telemetry::bind_durations(|histogram, attributes| {
+            let bound = histogram.bind(attributes);
+            Box::new(move |seconds| bound.record(seconds))
+        });
+        jobbers_core::telemetry::trace_attempts(Attempts { relation: self.relation, budget: self.budget() });
         Ok(TelemetryGuard::new(metrics, spans, registry))
+    }
+
+    fn budget(&self) -> Option<Budget> {
+        let sampler = std::env::var_os("OTEL_TRACES_SAMPLER").is_some_and(|value| !value.is_empty());
+        self.traces.or((!sampler).then_some(TRACES_PER_SECOND)).map(Budget::new)
     }
 
     fn exports(&self) -> bool {

@@ -1,12 +1,17 @@
-//! How the span of an attempt is tied to the trace of its submit.
+//! Which attempts are traced, and how they are tied to the traces of their submits.
 
 use jobbers_core::record::TracePair;
-use jobbers_core::telemetry::Tie;
+use jobbers_core::telemetry::{Traces, is_left_out};
 use opentelemetry::propagation::Extractor;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, global};
-use tracing::Span;
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Metadata, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing_subscriber::layer::{self, Filter};
+
+use super::budget::Budget;
 
 /// How the span of an attempt is tied to the trace that its job was submitted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -18,23 +23,50 @@ pub enum Relation {
     Parent,
 }
 
-impl Relation {
-    pub(super) fn tie(self) -> Tie {
-        match self {
-            Relation::Link => link,
-            Relation::Parent => parent,
+/// The traces of this process's attempts.
+pub(super) struct Attempts {
+    pub(super) relation: Relation,
+    /// How many start a trace of their own; without one all do.
+    pub(super) budget: Option<Budget>,
+}
+
+impl Traces for Attempts {
+    fn keeps(&self, trace: &[TracePair]) -> bool {
+        if self.relation == Relation::Parent && !trace.is_empty() {
+            let context = context(trace);
+            let span = context.span();
+            if span.span_context().is_valid() {
+                return span.span_context().is_sampled();
+            }
+        }
+        self.budget.as_ref().is_none_or(Budget::take)
+    }
+
+    fn tie(&self, span: &Span, trace: &[TracePair]) {
+        match self.relation {
+            // One that is not valid is not linked.
+            Relation::Link => span.add_link(context(trace).span().span_context().clone()),
+            // It fails only where nobody records this span.
+            Relation::Parent => drop(span.set_parent(context(trace))),
         }
     }
 }
 
-fn link(span: &Span, trace: &[TracePair]) {
-    // One that is not valid is not linked.
-    span.add_link(context(trace).span().span_context().clone());
-}
+/// Lets spans from level info on through, but for what belongs to an attempt that is left out.
+pub(super) struct Kept;
 
-fn parent(span: &Span, trace: &[TracePair]) {
-    // It fails only where nobody records this span.
-    let _ = span.set_parent(context(trace));
+impl<S> Filter<S> for Kept {
+    fn enabled(&self, metadata: &Metadata<'_>, _: &layer::Context<'_, S>) -> bool {
+        *metadata.level() <= LevelFilter::INFO && !is_left_out()
+    }
+
+    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if *metadata.level() <= LevelFilter::INFO { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LevelFilter::INFO)
+    }
 }
 
 struct Pairs<'a>(&'a [TracePair]);
@@ -51,4 +83,31 @@ impl Extractor for Pairs<'_> {
 
 fn context(trace: &[TracePair]) -> Context {
     global::get_text_map_propagator(|propagator| propagator.extract_with_context(&Context::new(), &Pairs(trace)))
+}
+
+#[cfg(test)]
+mod tests {
+    use jobbers_core::SmallText;
+    use opentelemetry_sdk::propagation::TraceContextPropagator;
+
+    use super::*;
+
+    fn keeps(relation: Relation, most: u32, parent: &str) -> bool {
+        let (name, value) = (SmallText::new("traceparent"), SmallText::new(parent));
+        let pair = TracePair { name, value, ..TracePair::default() };
+        Attempts { relation, budget: Some(Budget::new(most)) }.keeps(&[pair])
+    }
+
+    #[test]
+    fn a_child_is_kept_if_its_parent_was_and_all_else_is_the_budgets_matter() {
+        const SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        const NOT_SAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        global::set_text_map_propagator(TraceContextPropagator::new());
+        assert!(keeps(Relation::Parent, 0, SAMPLED));
+        assert!(!keeps(Relation::Parent, 100, NOT_SAMPLED));
+        for (relation, parent) in [(Relation::Parent, "nonsense"), (Relation::Link, SAMPLED), (Relation::Link, NOT_SAMPLED)] {
+            assert!(keeps(relation, 100, parent), "{relation:?} {parent}");
+            assert!(!keeps(relation, 0, parent), "{relation:?} {parent}");
+        }
+    }
 }

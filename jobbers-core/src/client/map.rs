@@ -16,6 +16,7 @@ use crate::machine::{self, Submission};
 use crate::record::{Edge, MapPlan, Priority, ReadyWhen, Rule, Span, Spec, Template};
 use crate::task::payload::{self, Payload};
 use crate::task::{Codec, MAP_TASK, Task, TaskDef};
+use crate::telemetry::{Count, tally};
 
 /// Items of a map that may be unended at a time, unless [`MapJoin::window`] says otherwise: enough to keep hundreds of slots busy, and few
 /// enough that a queue is not filled by one run.
@@ -207,7 +208,7 @@ impl<R> MapJoin<R> {
         match client.send("submit a map", run.into(), commit).await? {
             Settled::Applied { .. } | Settled::AppliedBefore => {
                 for step in [&map, &join] {
-                    client.count_submit(&step.task, &step.queue, "new");
+                    tally(&step.queue, &step.task, |tally| tally.count(Count::SubmitNew));
                 }
                 Ok(RunHandle::new(self.client, run))
             }

@@ -92,16 +92,14 @@ pub use view::{AttemptView, JobView, Jobs, ProgressView, StopView};
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry::metrics::Counter;
 use tokio::time::Instant;
 
 use crate::driver::{Backend, Count, Filter, Page};
 use crate::error::{Error, ErrorKind, Result};
-use crate::id::{Ids, JobId, QueueName, RunId, SmallText, TaskName};
+use crate::id::{Ids, JobId, RunId, SmallText};
 use crate::machine::{Job, Moment};
 use crate::patience::CALL_WAIT_MAX;
 use crate::record::Record;
-use crate::telemetry::{SUBMITTED, with_names};
 
 /// How long a client tries to reach its store before it gives up, unless [`Client::patience`] says otherwise: a server that restarts is
 /// back by then.
@@ -123,14 +121,13 @@ struct Shared {
     backend: Backend,
     committer: Committer,
     ids: Ids,
-    submitted: Counter<u64>,
 }
 
 impl Client {
     /// Makes a client of a backend.
     pub fn new(backend: &Backend) -> Client {
         let (backend, committer) = (backend.clone(), Committer::start(backend));
-        let shared = Shared { backend, committer, ids: Ids::default(), submitted: SUBMITTED.counter() };
+        let shared = Shared { backend, committer, ids: Ids::default() };
         Client { shared: Arc::new(shared), patience: PATIENCE, by: SmallText::new("client") }
     }
 
@@ -227,11 +224,6 @@ impl Client {
     fn next_run(&self) -> RunId {
         let backend = self.backend();
         self.shared.ids.run(backend.clock().now(), backend.draws().wide())
-    }
-
-    /// Counts a submit: `new`, `same`, `conflict` or `failed`.
-    fn count_submit(&self, task: &TaskName, queue: &QueueName, outcome: &'static str) {
-        with_names(queue, task, ("outcome", outcome), |attributes| self.shared.submitted.add(1, attributes));
     }
 
     fn patience_from_now(&self) -> Patience {

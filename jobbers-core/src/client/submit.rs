@@ -19,6 +19,7 @@ use crate::machine::{self, Job, Submission};
 use crate::record::{Head, Priority, ReadyWhen, Revision, Spec};
 use crate::task::payload::{self, Payload};
 use crate::task::{CheckedTask, Task, TaskDef};
+use crate::telemetry::{Count, tally};
 use crate::time::Timestamp;
 
 /// Submits of one [`Client::submit_each`] that are under way at a time: enough for two full store calls.
@@ -287,23 +288,23 @@ impl<O> Sent<O> {
         let Sent { prepared, pending } = self;
         let Prepared { client, submission: Submission { id, task, queue, .. }, .. } = &prepared;
         let settled = match pending.settled(&client.shared.committer).await {
-            Ok(Settled::Applied { .. } | Settled::AppliedBefore) => Ok("new"),
+            Ok(Settled::Applied { .. } | Settled::AppliedBefore) => Ok(Count::SubmitNew),
             Ok(Settled::Conflict { current, .. }) => prepared.taken(current.as_deref()).await,
             Err(error) => Err(prepared.failed(error)),
         };
         let outcome = match &settled {
-            Ok(outcome) => outcome,
-            Err(error) if error.kind() == ErrorKind::Conflict => "conflict",
-            Err(_) => "failed",
+            Ok(outcome) => *outcome,
+            Err(error) if error.kind() == ErrorKind::Conflict => Count::SubmitConflict,
+            Err(_) => Count::SubmitFailed,
         };
-        client.count_submit(task, queue, outcome);
+        tally(queue, task, |tally| tally.count(outcome));
         settled.map(|_| JobHandle::new(client.clone(), *id))
     }
 }
 
 impl<O> Prepared<O> {
     /// The id is taken: by the same, or by something else?
-    async fn taken(&self, current: Option<&Head>) -> Result<&'static str> {
+    async fn taken(&self, current: Option<&Head>) -> Result<Count> {
         let id = self.submission.id;
         if let Some(over) = self.over {
             let found = current.map_or("there is no such job".to_owned(), |head| format!("it is {} at {:?}", head.state, head.revision));
@@ -313,6 +314,6 @@ impl<O> Prepared<O> {
         let stored: Job = self.client.job("submit a job", id).await?;
         let Spec { content_type, parameters, .. } = &self.submission.spec;
         let given = Payload::new(content_type.clone(), parameters.clone());
-        if self.content.is_same(&given, &stored) { Ok("same") } else { Err(self.content.conflict(id, &stored)) }
+        if self.content.is_same(&given, &stored) { Ok(Count::SubmitSame) } else { Err(self.content.conflict(id, &stored)) }
     }
 }

@@ -4,18 +4,23 @@
 //! are made when a backend is opened, so install a meter provider before that. Ids of jobs and workers, and texts of errors, are in spans
 //! and never in metrics.
 
+mod durations;
 mod queues;
+mod tally;
+mod traces;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::OnceLock;
 
-use opentelemetry::metrics::{AsyncInstrument, Counter, Histogram, Meter, ObservableGauge, UpDownCounter};
+use opentelemetry::metrics::{
+    AsyncInstrument, Counter, Histogram, Meter, ObservableCounter, ObservableGauge, ObservableUpDownCounter, UpDownCounter,
+};
 use opentelemetry::{KeyValue, global};
 
+pub use self::durations::{Bind, Recorder, bind_durations};
 pub(crate) use self::queues::Queues;
-use crate::id::{QueueName, TaskName};
-use crate::record::TracePair;
+pub(crate) use self::tally::{Cells, Count, tally};
+pub(crate) use self::traces::Trace;
+pub use self::traces::{Traces, is_left_out, trace_attempts};
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -137,6 +142,27 @@ impl Metric {
         meter().f64_counter(self.name).with_unit(self.unit).with_description(self.about).build()
     }
 
+    /// Makes the counter, which asks `look` at each collection for what it has come to.
+    pub fn observed_counter(&self, look: impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static) -> ObservableCounter<u64> {
+        debug_assert!(self.kind == MetricKind::Counter && self.unit != "s", "{}", self.name);
+        meter().u64_observable_counter(self.name).with_unit(self.unit).with_description(self.about).with_callback(look).build()
+    }
+
+    /// Makes the counter, of seconds, which asks `look` at each collection for what it has come to.
+    pub fn observed_seconds(&self, look: impl Fn(&dyn AsyncInstrument<f64>) + Send + Sync + 'static) -> ObservableCounter<f64> {
+        debug_assert_eq!((self.kind, self.unit), (MetricKind::Counter, "s"), "{}", self.name);
+        meter().f64_observable_counter(self.name).with_unit(self.unit).with_description(self.about).with_callback(look).build()
+    }
+
+    /// Makes the counter that goes up and down, which asks `look` at each collection for where it stands.
+    pub fn observed_up_down_counter(
+        &self,
+        look: impl Fn(&dyn AsyncInstrument<i64>) + Send + Sync + 'static,
+    ) -> ObservableUpDownCounter<i64> {
+        debug_assert_eq!(self.kind, MetricKind::UpDownCounter, "{}", self.name);
+        meter().i64_observable_up_down_counter(self.name).with_unit(self.unit).with_description(self.about).with_callback(look).build()
+    }
+
     /// Makes the counter that goes up and down.
     pub fn up_down_counter(&self) -> UpDownCounter<i64> {
         debug_assert_eq!(self.kind, MetricKind::UpDownCounter, "{}", self.name);
@@ -164,62 +190,12 @@ impl Metric {
     }
 }
 
-/// Ties the span of an attempt to the trace context of its job's submit.
-pub type Tie = fn(&tracing::Span, &[TracePair]);
-
-static TIE: RwLock<Option<Tie>> = RwLock::new(None);
-
-/// Sets what ties attempts to the traces that their jobs were submitted in; until then spans of attempts stand alone.
-///
-/// It is called for each attempt of a job that carries a trace context, when its span was just made: what can only be set before a span
-/// starts, as its parent, still can. Which library records spans is not this crate's matter, so this is how one comes in.
-pub fn tie_attempts(tie: Tie) {
-    *TIE.write().unwrap_or_else(PoisonError::into_inner) = Some(tie);
-}
-
-/// Ties this span of an attempt, if there is something to tie it to.
-pub(crate) fn tie(span: &tracing::Span, trace: &[TracePair]) {
-    if !trace.is_empty()
-        && !span.is_disabled()
-        && let Some(tie) = *TIE.read().unwrap_or_else(PoisonError::into_inner)
-    {
-        tie(span, trace);
-    }
-}
-
 /// Counts releases whose child is not there: for drivers, with [`Applied::Writes`](crate::driver::Applied)'s `missing`.
 pub fn releases_missing(driver: &'static str, missing: usize) {
     static COUNTER: OnceLock<Counter<u64>> = OnceLock::new();
     if missing > 0 {
         COUNTER.get_or_init(|| RELEASES_MISSING.counter()).add(missing as u64, &[KeyValue::new("driver", driver)]);
     }
-}
-
-thread_local! {
-    static NAMES: RefCell<HashMap<Names, [KeyValue; 3]>> = RefCell::default();
-}
-
-/// What a set of attributes is made of.
-type Names = (QueueName, TaskName, &'static str, &'static str);
-
-/// Sets that a thread keeps: a process of more queues and tasks makes some anew.
-const NAMES_COUNT_MAX: usize = 1_000;
-
-/// Gives the attributes `queue`, `task` and one more, in that order. Each thread makes a set once: every job needs some.
-pub(crate) fn with_names(
-    queue: &QueueName,
-    task: &TaskName,
-    (key, value): (&'static str, &'static str),
-    with: impl FnOnce(&[KeyValue; 3]),
-) {
-    let made =
-        || [("queue", queue.as_str()), ("task", task.as_str()), (key, value)].map(|(key, value)| KeyValue::new(key, value.to_owned()));
-    NAMES.with_borrow_mut(|sets| {
-        if sets.len() >= NAMES_COUNT_MAX {
-            sets.clear();
-        }
-        with(sets.entry((queue.clone(), task.clone(), key, value)).or_insert_with(made));
-    });
 }
 
 fn meter() -> Meter {
@@ -246,9 +222,18 @@ mod tests {
         for metric in METRICS {
             assert!(metric.about.ends_with('.') && metric.attributes.len() <= 4, "{}", metric.name);
             match metric.kind {
-                MetricKind::Counter if metric.unit == "s" => metric.seconds().add(0.1, &[]),
-                MetricKind::Counter => metric.counter().add(1, &[]),
-                MetricKind::UpDownCounter => metric.up_down_counter().add(1, &[]),
+                MetricKind::Counter if metric.unit == "s" => {
+                    metric.seconds().add(0.1, &[]);
+                    metric.observed_seconds(|counter| counter.observe(0.1, &[]));
+                }
+                MetricKind::Counter => {
+                    metric.counter().add(1, &[]);
+                    metric.observed_counter(|counter| counter.observe(1, &[]));
+                }
+                MetricKind::UpDownCounter => {
+                    metric.up_down_counter().add(1, &[]);
+                    metric.observed_up_down_counter(|counter| counter.observe(1, &[]));
+                }
                 MetricKind::Histogram => metric.histogram().record(0.1, &[]),
                 MetricKind::Gauge if metric.unit == "s" => drop(metric.gauge_of_seconds(|gauge| gauge.observe(0.1, &[]))),
                 MetricKind::Gauge => drop(metric.gauge(|gauge| gauge.observe(1, &[]))),

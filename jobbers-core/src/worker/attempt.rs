@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
-use tracing::Instrument;
+use tracing::Span;
 
 use super::claim::{Claimed, Lease, SPAN_MAX, Told};
 use super::engine::{Engine, is_over};
@@ -24,6 +24,7 @@ use crate::machine::{self, End, Job};
 use crate::policy::Decision;
 use crate::record::{AttemptEnd, Record};
 use crate::seldom::seldom;
+use crate::telemetry::Count;
 use crate::time::Timestamp;
 
 /// A handler that gives its job back although no worker stops would get it again at once.
@@ -55,7 +56,8 @@ impl Engine {
         };
         let hold = self.claims.hold(Claimed::new(&job, lease));
         let engine = self.clone();
-        let span = metrics::span(&job);
+        let trace = metrics::trace(&job);
+        let span = trace.span().clone();
         // In a box of its own: it is large, and each of the layers around it would move it.
         let attempt = Box::pin(async move {
             let slot = Arc::new(slot);
@@ -63,7 +65,7 @@ impl Engine {
             let held_up = if engine.registry.has_rates() { Box::pin(engine.held_up(&job, &hold.claimed)).await } else { None };
             let ending = match held_up {
                 Some(ending) => ending,
-                None => engine.run(&job, &hold.claimed, &slot).await,
+                None => engine.run(&job, &hold.claimed, &slot, &span).await,
             };
             hold.claimed.state().ending = true;
             // Fewer ends wait for the store than the worker has slots; until there is room, the slot stays taken.
@@ -72,10 +74,10 @@ impl Engine {
             finish::finish(&engine, job, &hold.claimed, ending).await;
             drop(hold);
         });
-        self.attempts.spawn(attempt.instrument(span));
+        self.attempts.spawn(trace.around(attempt));
     }
 
-    async fn run(self: &Arc<Engine>, job: &Arc<Job>, claimed: &Arc<Claimed>, slot: &Arc<OwnedSemaphorePermit>) -> Ending {
+    async fn run(self: &Arc<Engine>, job: &Arc<Job>, claimed: &Arc<Claimed>, slot: &Arc<OwnedSemaphorePermit>, span: &Span) -> Ending {
         let (started, moment) = (Instant::now(), self.moment());
         let head = &job.record.head;
         let _busy = metrics::busy();
@@ -91,7 +93,9 @@ impl Engine {
                 self.drive(job, claimed, registration, Call { ctx, slot: slot.clone() }, started).await
             }
         };
-        meters().attempt(job, outcome(&ending), started.elapsed(), claimed.slot_time());
+        let outcome = outcome(&ending);
+        span.record("outcome", outcome.as_str());
+        meters().attempt(job, outcome, started.elapsed(), claimed.slot_time());
         ending
     }
 
@@ -166,18 +170,18 @@ impl Engine {
 }
 
 /// How an attempt ended, as metrics say it.
-fn outcome(ending: &Ending) -> &'static str {
+fn outcome(ending: &Ending) -> Count {
     match ending {
-        Ending::End(End::Succeeded { .. }) => "succeeded",
-        Ending::End(End::Failed { how: AttemptEnd::Panicked, .. }) => "panicked",
-        Ending::End(End::Failed { how: AttemptEnd::TimedOut, .. }) => "timed_out",
-        Ending::End(End::Failed { how: AttemptEnd::Cancelled, .. } | End::Cancelled { .. }) => "cancelled",
-        Ending::End(End::Failed { .. }) => "failed",
-        Ending::End(End::Snoozed { .. }) => "snoozed",
-        Ending::End(End::HandedBack) => "handed_back",
-        Ending::Chunk { .. } => "paused",
-        Ending::Unfit => "unfit",
-        Ending::Nothing => "gone",
+        Ending::End(End::Succeeded { .. }) => Count::Succeeded,
+        Ending::End(End::Failed { how: AttemptEnd::Panicked, .. }) => Count::Panicked,
+        Ending::End(End::Failed { how: AttemptEnd::TimedOut, .. }) => Count::TimedOut,
+        Ending::End(End::Failed { how: AttemptEnd::Cancelled, .. } | End::Cancelled { .. }) => Count::Cancelled,
+        Ending::End(End::Failed { .. }) => Count::Failed,
+        Ending::End(End::Snoozed { .. }) => Count::Snoozed,
+        Ending::End(End::HandedBack) => Count::HandedBack,
+        Ending::Chunk { .. } => Count::Paused,
+        Ending::Unfit => Count::Unfit,
+        Ending::Nothing => Count::Gone,
     }
 }
 

@@ -4,26 +4,19 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, UpDownCounter};
-use tracing::Span;
+use opentelemetry::metrics::{Counter, UpDownCounter};
 
 use crate::driver::{Commit, Op};
 use crate::machine::Job;
 use crate::record::Record;
-use crate::telemetry::{self, with_names};
+use crate::telemetry::{self, Cells, Count, Trace, tally};
 
 /// The instruments of all workers of a process.
 pub(crate) struct Meters {
-    attempts: Counter<u64>,
-    wait: Histogram<f64>,
-    duration: Histogram<f64>,
     lost: Counter<u64>,
     stale: Counter<u64>,
-    ended: Counter<u64>,
     beats: Counter<u64>,
     slots: UpDownCounter<i64>,
-    busy: UpDownCounter<i64>,
-    slot_time: Counter<f64>,
     fetches: Counter<u64>,
     stalled: Counter<u64>,
     poison: Counter<u64>,
@@ -31,63 +24,66 @@ pub(crate) struct Meters {
     rewound: Counter<u64>,
 }
 
+/// What all attempts of a process are in: slots that are busy, and nanoseconds.
+static IN_SLOTS: Cells<2> = Cells::new();
+const BUSY: usize = 0;
+const NANOS: usize = 1;
+
 /// The instruments, made when they are first needed.
 pub(crate) fn meters() -> &'static Meters {
     static METERS: OnceLock<Meters> = OnceLock::new();
-    METERS.get_or_init(|| Meters {
-        attempts: telemetry::ATTEMPTS.counter(),
-        wait: telemetry::WAIT_DURATION.histogram(),
-        duration: telemetry::ATTEMPT_DURATION.histogram(),
-        lost: telemetry::LEASES_LOST.counter(),
-        stale: telemetry::COMMITS_STALE.counter(),
-        ended: telemetry::ENDED.counter(),
-        beats: telemetry::BEATS.counter(),
-        slots: telemetry::SLOTS_MAX.up_down_counter(),
-        busy: telemetry::SLOTS_BUSY.up_down_counter(),
-        slot_time: telemetry::SLOTS_TIME.seconds(),
-        fetches: telemetry::FETCHES.counter(),
-        stalled: telemetry::ATTEMPTS_STALLED.counter(),
-        poison: telemetry::RECORDS_UNREADABLE.counter(),
-        pushed_again: telemetry::DELIVERIES_AGAIN.counter(),
-        rewound: telemetry::STORE_REWINDS.counter(),
-    })
+    METERS.get_or_init(Meters::new)
 }
 
 impl Meters {
+    fn new() -> Meters {
+        telemetry::SLOTS_BUSY.observed_up_down_counter(|busy| busy.observe(IN_SLOTS.sum(BUSY).cast_signed(), &[]));
+        telemetry::SLOTS_TIME.observed_seconds(|time| time.observe(Duration::from_nanos(IN_SLOTS.sum(NANOS)).as_secs_f64(), &[]));
+        Meters {
+            lost: telemetry::LEASES_LOST.counter(),
+            stale: telemetry::COMMITS_STALE.counter(),
+            beats: telemetry::BEATS.counter(),
+            slots: telemetry::SLOTS_MAX.up_down_counter(),
+            fetches: telemetry::FETCHES.counter(),
+            stalled: telemetry::ATTEMPTS_STALLED.counter(),
+            poison: telemetry::RECORDS_UNREADABLE.counter(),
+            pushed_again: telemetry::DELIVERIES_AGAIN.counter(),
+            rewound: telemetry::STORE_REWINDS.counter(),
+        }
+    }
+
     /// An attempt that ended, of whose time in its slot so much is counted already.
-    pub(super) fn attempt(&self, job: &Job, outcome: &'static str, ran: Duration, counted: Duration) {
-        Span::current().record("outcome", outcome);
+    pub(super) fn attempt(&self, job: &Job, outcome: Count, ran: Duration, counted: Duration) {
         let head = &job.record.head;
-        with_names(&head.queue, &head.task, ("outcome", outcome), |attributes| {
-            let names = &attributes[..2];
+        tally(&head.queue, &head.task, |tally| {
             if let Some(started_at) = head.started_at.filter(|_| head.attempt == 1) {
-                self.wait.record(started_at.since(head.created_at).as_secs_f64(), names);
+                tally.waited(started_at.since(head.created_at));
             }
-            self.duration.record(ran.as_secs_f64(), names);
-            self.attempts.add(1, attributes);
+            tally.ran(ran);
+            tally.count(outcome);
         });
         self.slot_time(ran.saturating_sub(counted));
     }
 
     /// Time that an attempt was in its slot.
     pub(super) fn slot_time(&self, more: Duration) {
-        self.slot_time.add(more.as_secs_f64(), &[]);
+        IN_SLOTS.add(NANOS, u64::try_from(more.as_nanos()).unwrap_or(u64::MAX));
     }
 
     /// The ends that a commit made, which was applied.
     pub(crate) fn ended(&self, commit: &Commit) {
         for op in &commit.ops {
             if let Op::Update { record: Record { head, .. }, .. } = op
-                && head.state.is_end()
+                && let Some(end) = Count::of_end(head.state)
             {
-                with_names(&head.queue, &head.task, ("state", head.state.as_str()), |attributes| self.ended.add(1, attributes));
+                tally(&head.queue, &head.task, |tally| tally.count(end));
             }
         }
     }
 
     pub(super) fn lost(&self, job: &Job) {
         let head = &job.record.head;
-        with_names(&head.queue, &head.task, ("outcome", "lost"), |attributes| self.lost.add(1, &attributes[..2]));
+        tally(&head.queue, &head.task, |tally| self.lost.add(1, tally.names()));
     }
 
     pub(crate) fn stale(&self, call: &'static str) {
@@ -138,32 +134,32 @@ impl Drop for Slots {
 pub(super) struct Busy;
 
 pub(super) fn busy() -> Busy {
-    meters().busy.add(1, &[]);
+    IN_SLOTS.add(BUSY, 1);
     Busy
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        meters().busy.add(-1, &[]);
+        IN_SLOTS.add(BUSY, 1_u64.wrapping_neg());
     }
 }
 
-/// The span of one attempt.
-pub(super) fn span(job: &Job) -> Span {
+/// The trace of one attempt.
+pub(super) fn trace(job: &Job) -> Trace {
     let head = &job.record.head;
-    let span = tracing::info_span!(
-        target: "jobbers_core::worker",
-        parent: None,
-        telemetry::ATTEMPT_SPAN,
-        otel.name = %format_args!("{} {}", telemetry::ATTEMPT_SPAN, head.queue),
-        otel.kind = "consumer",
-        job = %job.id,
-        task = %head.task,
-        version = head.version,
-        attempt = head.attempt,
-        queue = %head.queue,
-        outcome = tracing::field::Empty,
-    );
-    telemetry::tie(&span, &job.spec.trace);
-    span
+    Trace::start(&job.spec.trace, || {
+        tracing::info_span!(
+            target: "jobbers_core::worker",
+            parent: None,
+            telemetry::ATTEMPT_SPAN,
+            otel.name = %format_args!("{} {}", telemetry::ATTEMPT_SPAN, head.queue),
+            otel.kind = "consumer",
+            job = %job.id,
+            task = %head.task,
+            version = head.version,
+            attempt = head.attempt,
+            queue = %head.queue,
+            outcome = tracing::field::Empty,
+        )
+    })
 }

@@ -25,6 +25,7 @@ use crate::policy::Decision;
 use crate::record::{AttemptEnd, JobState};
 use crate::task::Task;
 use crate::time::{ManualClock, SeededDraws, Timestamp};
+use crate::{QueueName, TaskName};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(15);
