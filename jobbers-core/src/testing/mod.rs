@@ -1,11 +1,12 @@
 //! A kit to test your tasks with: a backend in memory whose clock stands until it is moved.
 //!
-//! Three kinds of tests, from the smallest to the largest:
+//! Four kinds of tests, from the smallest to the largest:
 //!
 //! - **One handler.** It is an ordinary function: call it. Where it takes a [`Ctx`](crate::worker::Ctx), [`Kit::attempt`] makes one.
 //! - **What is submitted.** Give the code under test [`Kit::client`], then ask: [`Kit::assert_submitted`], [`Kit::submitted`].
 //! - **All of it.** [`Kit::run_until_idle`] runs what is ready, and moves the clock to whatever comes next (the end of a backoff, of a delay)
 //!   until every job has ended: hours pass in milliseconds.
+//! - **All of it, killed everywhere.** [`crash_points`] does that again and again, with a crash at another call each time.
 //!
 //! ```
 //! use std::time::Duration;
@@ -42,6 +43,8 @@
 //! tokio's paused time (`#[tokio::test(start_paused = true)]`, tokio's feature `test-util`) skips those as well.
 
 mod at_once;
+mod crash;
+pub mod cut;
 mod run;
 mod submitted;
 #[cfg(test)]
@@ -51,6 +54,7 @@ mod unended;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crash::{Crash, crash_points};
 pub use run::Ran;
 pub use submitted::Submitted;
 

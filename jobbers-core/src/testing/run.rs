@@ -1,12 +1,15 @@
 //! Running jobs, and moving the clock to what comes next.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::Kit;
 use super::at_once::at_once;
 use super::unended::Why;
+use crate::driver::Backend;
 use crate::error::Result;
 use crate::record::JobState;
 use crate::scheduler::{SchedulerOptions, tend_once};
@@ -65,9 +68,14 @@ impl Kit {
     /// # Ok(()) }
     /// ```
     pub async fn run_until_idle(&self, worker: Worker) -> Result<Ran> {
+        self.run_until_idle_on(self.backend(), worker).await
+    }
+
+    /// The same, on a worker that sees the backend so.
+    pub(super) async fn run_until_idle_on(&self, backend: &Backend, worker: Worker) -> Result<Ran> {
         const OP: &str = "run until idle";
         let until = self.now() + self.horizon;
-        let (ran, next) = self.run(OP, worker, until, Vain::Refused).await?;
+        let (ran, next) = self.run(backend, OP, worker, until, Vain::Refused).await?;
         match next {
             _ if ran.left == 0 => Ok(ran),
             Some(at) => Err(self.unended(OP, Why::Horizon { at, most: self.horizon })),
@@ -102,16 +110,23 @@ impl Kit {
     pub async fn run_for(&self, worker: Worker, span: Duration) -> Result<Ran> {
         let from = self.now();
         let until = from + span;
-        let (ran, _) = self.run("run for a time", worker, until, Vain::Allowed).await?;
+        let (ran, _) = self.run(self.backend(), "run for a time", worker, until, Vain::Allowed).await?;
         self.clock.set(self.now().max(until));
         Ok(Ran { moved: self.now() - from, ..ran })
     }
 
     /// Runs what is due at `until` or earlier; answers also when the next timer comes.
-    async fn run(&self, op: &'static str, worker: Worker, until: Timestamp, vain: Vain) -> Result<(Ran, Option<Timestamp>)> {
+    async fn run(
+        &self,
+        backend: &Backend,
+        op: &'static str,
+        worker: Worker,
+        until: Timestamp,
+        vain: Vain,
+    ) -> Result<(Ran, Option<Timestamp>)> {
         let (from, before) = (self.now(), self.tally());
-        let looks = Looks { kit: self, op, serves: worker.serves().to_vec(), since: Instant::now(), until, vain };
-        let worker = worker.scheduler(WithScheduler::Off).lease_runtime(LeaseRuntime::Shared).start(self.backend()).await?;
+        let looks = Looks { kit: self, bell: backend.bell().clone(), op, serves: worker.serves().to_vec(), since: Instant::now(), until, vain };
+        let worker = worker.scheduler(WithScheduler::Off).lease_runtime(LeaseRuntime::Shared).start(backend).await?;
         let next = match looks.to_the_end().await {
             Ok(next) => next,
             Err(error) => {
@@ -141,6 +156,11 @@ struct Tally {
     left: u64,
 }
 
+/// What a test has submitted stays, however far its clock is moved.
+pub(super) fn options() -> SchedulerOptions {
+    SchedulerOptions { retention: Duration::MAX, ..SchedulerOptions::default() }
+}
+
 /// Whether a run may move the clock although no attempt starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Vain {
@@ -151,6 +171,8 @@ enum Vain {
 /// One run, as it looks at its jobs.
 struct Looks<'a> {
     kit: &'a Kit,
+    /// Of the worker's backend.
+    bell: Arc<Notify>,
     op: &'static str,
     serves: Vec<String>,
     since: Instant,
@@ -161,8 +183,7 @@ struct Looks<'a> {
 impl Looks<'_> {
     /// Moves the clock from timer to timer; answers when the next one comes, which is later than `until`.
     async fn to_the_end(&self) -> Result<Option<Timestamp>> {
-        // What a test has submitted stays, however far its clock is moved.
-        let options = SchedulerOptions { retention: Duration::MAX, ..SchedulerOptions::default() };
+        let options = options();
         let mut moves = Moves::default();
         loop {
             self.quiet().await?;
@@ -181,11 +202,10 @@ impl Looks<'_> {
 
     /// Waits until nothing runs, and nothing is ready that the worker would run.
     async fn quiet(&self) -> Result<()> {
-        let bell = self.kit.backend().bell().clone();
         let mut pause = LOOK_PAUSE_FIRST;
         loop {
             // Made before the look: what rings in between is not missed.
-            let rung = bell.notified();
+            let rung = self.bell.notified();
             // Real time: a test may have paused tokio's.
             let Some(left) = self.kit.patience.checked_sub(self.since.elapsed()) else {
                 return Err(self.kit.unended(self.op, Why::Patience { most: self.kit.patience }));

@@ -108,6 +108,7 @@ impl Engine {
             if let Poll::Ready(ended) = poll_caught(&mut handler, context) {
                 return Poll::Ready(Ok(ended));
             }
+            self.passes("an await of the handler");
             // In a box, made only for a handler that waits: it is large.
             let cut = cut.get_or_insert_with(|| Box::pin(self.cut(job, claimed, registration, started)));
             cut.as_mut().poll(context).map(Err)

@@ -12,7 +12,7 @@ use super::handle::WorkerHandle;
 use super::handler::{BlockingHandler, Declared, Handler, MapSource};
 use super::rate::Pace;
 use super::registry::{OnError, Registration, Registry, Run, asynchronous, blocking};
-use super::settings::{LeaseRuntime, OnSilence, Settings, WithScheduler};
+use super::settings::{LeaseRuntime, OnSilence, Settings, Watch, WithScheduler};
 use super::{map, start};
 use crate::driver::Backend;
 use crate::error::{Error, ErrorKind, Result};
@@ -200,6 +200,17 @@ impl Worker {
     pub fn on_error<P, O>(mut self, task: Task<P, O>, decide: impl Fn(&JobError) -> Decision + Send + Sync + 'static) -> Worker {
         self.on_errors.push((*task.def(), Box::new(decide)));
         self
+    }
+
+    /// Tells it whom to tell of each moment at which a handler meets its attempt.
+    pub(crate) fn watched(mut self, watch: Watch) -> Worker {
+        self.settings.watch = Some(watch);
+        self
+    }
+
+    /// How long its claims hold.
+    pub(crate) fn leases(&self) -> Duration {
+        self.settings.lease
     }
 
     /// The queues that it serves, not checked yet.

@@ -87,6 +87,7 @@ impl Ctx {
     ///
     /// It costs nothing: the store is told at most once each step interval (1 s by default), and of a shorter attempt only at its end.
     pub fn step(&self, text: impl AsRef<str>) {
+        self.0.engine.passes("Ctx::step");
         let (now, step) = (self.0.engine.backend.clock().now(), SmallText::new(text.as_ref()));
         self.0.claimed.say(&self.0.engine.claims, now, |said| {
             if said.step != step {
@@ -97,6 +98,7 @@ impl Ctx {
 
     /// Says which share is done, from 0 to 1; a sign of life. Told to the store as a [step](Ctx::step) is.
     pub fn progress(&self, share: f64) {
+        self.0.engine.passes("Ctx::progress");
         // Not a number is as good as nothing done.
         let permille = (share.clamp(0.0, 1.0) * 1000.0) as u32;
         self.0.claimed.say(&self.0.engine.claims, self.0.engine.backend.clock().now(), |said| said.permille = Some(permille));
@@ -104,6 +106,7 @@ impl Ctx {
 
     /// Gives a sign of life. Told to the store as a [step](Ctx::step) is.
     pub fn heartbeat(&self) {
+        self.0.engine.passes("Ctx::heartbeat");
         self.0.claimed.say(&self.0.engine.claims, self.0.engine.backend.clock().now(), |_| {});
     }
 
@@ -141,6 +144,7 @@ impl Ctx {
     /// [`FOLLOW_UPS_BYTES_MAX`] together, or there are more than fit.
     pub fn then<P: Serialize, O>(&self, task: Task<P, O>, parameters: &P) -> Result<()> {
         let inner = &*self.0;
+        inner.engine.passes("Ctx::then");
         let submission = follow_up(self.id(), task.def(), parameters, inner.engine.backend.clock().now())?;
         let mut state = inner.claimed.state();
         let bytes: usize = state.then.iter().map(|then| then.spec.parameters.len()).sum();

@@ -15,7 +15,7 @@ use super::extract::States;
 use super::health::Vitals;
 use super::rate::Pace;
 use super::registry::Registry;
-use super::settings::Settings;
+use super::settings::{Settings, Watch};
 use crate::client::Committer;
 use crate::driver::{Backend, Claim};
 use crate::id::WorkerId;
@@ -63,6 +63,13 @@ impl Engine {
             stopping: CancellationToken::new(),
             tally: Tally::default(),
             settings,
+        }
+    }
+
+    /// Tells whoever watches, if anybody does.
+    pub(super) fn passes(&self, moment: &'static str) {
+        if let Some(Watch(watch)) = &self.settings.watch {
+            watch(moment);
         }
     }
 

@@ -1,5 +1,7 @@
 //! How a worker works.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -43,6 +45,16 @@ pub enum OnSilence {
     Retry,
 }
 
+/// Whoever is told of each moment at which a handler meets its attempt: what it says, and each of its awaits that waits.
+#[derive(Clone)]
+pub(crate) struct Watch(pub(crate) Arc<dyn Fn(&'static str) + Send + Sync>);
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
 /// How a worker works; what the builder collects.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -58,6 +70,8 @@ pub(super) struct Settings {
     pub(super) on_silence: OnSilence,
     /// How long the ends of attempts that were told to end may wait for the store when the worker stops.
     pub(super) patience: Duration,
+    /// Of tests.
+    pub(super) watch: Option<Watch>,
 }
 
 impl Settings {
@@ -74,6 +88,7 @@ impl Settings {
             lease_runtime: LeaseRuntime::Own,
             on_silence: OnSilence::Show,
             patience: Duration::from_secs(10),
+            watch: None,
         }
     }
 

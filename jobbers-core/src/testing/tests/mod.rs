@@ -2,6 +2,7 @@
 
 mod assertions;
 mod attempts;
+mod crashes;
 mod runs;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
