@@ -11,6 +11,7 @@
 //! [`graceful_shutdown`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/graceful_shutdown.rs
 //! [`embed_in_axum`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/embed_in_axum.rs
 //! [`testing_your_tasks`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/testing_your_tasks.rs
+//! [`crash_points`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/crash_points.rs
 //! [`index_folder`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/index_folder.rs
 //! [`custom-driver`]: https://github.com/jobbers-rs/jobbers/blob/main/examples/custom-driver
 //! [docs/guarantees.md]: https://github.com/jobbers-rs/jobbers/blob/main/docs/guarantees.md

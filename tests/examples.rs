@@ -97,11 +97,24 @@ fn the_links_of_the_readme_lead_somewhere_from_the_docs_too() {
 }
 
 #[test]
-fn the_tests_of_testing_your_tasks_pass() {
-    let mut test = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
-    let output = test.args(["test", "--all-features", "--example", "testing_your_tasks"]).output().unwrap();
+fn the_tests_of_examples_pass() {
+    for (example, passed) in [("testing_your_tasks", 2), ("crash_points", 1)] {
+        let mut test = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into()));
+        let output = test.args(["test", "--all-features", "--example", example]).output().unwrap();
+        let said = words(&output.stdout);
+        let passed = format!("test result: ok. {passed} passed");
+        assert!(output.status.success() && said.contains(&passed), "{said}{}", words(&output.stderr));
+    }
+}
+
+#[test]
+fn crash_points_counts_the_crashes_that_it_survives() {
+    let folder = kill::Folder::new("crashes");
+    let output = Command::new(kill::example("crash_points", &folder.0)).output().unwrap();
     let said = words(&output.stdout);
-    assert!(output.status.success() && said.contains("test result: ok. 2 passed"), "{said}{}", words(&output.stderr));
+    let (order, points) = said.split_once(": ").unwrap();
+    let cut: u32 = points.split(' ').next().unwrap().parse().unwrap();
+    assert!(output.status.success() && order == "the order is shipped" && cut > 30, "{said}{}", words(&output.stderr));
 }
 
 /// Sends one request; answers the status and the body.

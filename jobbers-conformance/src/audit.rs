@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jobbers_core::driver::{CALL_JOBS_MAX, Delivery, Dispatch, Place, Pull};
+use jobbers_core::driver::{Backend, CALL_JOBS_MAX, Delivery, Dispatch, Place, Pull};
 use jobbers_core::record::{Head, JobState};
 use jobbers_core::scheduler::{SchedulerOptions, tend_once};
 use jobbers_core::{JobId, QueueName, RunId};
@@ -21,12 +21,20 @@ const LATER: Duration = Duration::from_secs(24 * 3600);
 /// # Errors
 /// The first job that nobody would act on, or the first count that is wrong.
 pub async fn nothing_is_forgotten(stage: &Stage) -> Outcome {
-    let heads = heads(stage).await?;
-    counts_are_true(stage, &heads).await?;
-    let delivered = deliveries(stage, &heads).await?;
+    nothing_is_forgotten_in(&stage.backend).await
+}
+
+/// The same, of a backend that lies on no stage.
+///
+/// # Errors
+/// As [`nothing_is_forgotten`].
+pub async fn nothing_is_forgotten_in(backend: &Backend) -> Outcome {
+    let heads = heads(backend).await?;
+    counts_are_true(backend, &heads).await?;
+    let delivered = deliveries(backend, &heads).await?;
     for (id, head) in &heads {
         let waits_for = match head.state {
-            JobState::Ready if stage.backend.dispatch() == Dispatch::Own => delivered.contains(id),
+            JobState::Ready if backend.dispatch() == Dispatch::Own => delivered.contains(id),
             JobState::Ready | JobState::Scheduled | JobState::Running | JobState::Parked => head.wake_at.is_some(),
             JobState::Waiting => head.remaining > 0 || head.wake_at.is_some(),
             _ => true,
@@ -35,14 +43,14 @@ pub async fn nothing_is_forgotten(stage: &Stage) -> Outcome {
     }
     let mut options = SchedulerOptions::default();
     (options.retention, options.reconcile_after) = (365 * LATER, Duration::ZERO);
-    ensure_eq!(tend_once(&stage.backend, &options).await?.pushed, 0, "what reconcile found, and delivered again");
+    ensure_eq!(tend_once(backend, &options).await?.pushed, 0, "what reconcile found, and delivered again");
     Ok(())
 }
 
-async fn heads(stage: &Stage) -> Outcome<BTreeMap<JobId, Head>> {
+async fn heads(backend: &Backend) -> Outcome<BTreeMap<JobId, Head>> {
     let (mut all, mut cursor) = (BTreeMap::new(), None);
     loop {
-        let page = stage.store().scan(cursor, CALL_JOBS_MAX).await?;
+        let page = backend.store().scan(cursor, CALL_JOBS_MAX).await?;
         all.extend(page.heads);
         cursor = page.next;
         if cursor.is_none() {
@@ -51,16 +59,16 @@ async fn heads(stage: &Stage) -> Outcome<BTreeMap<JobId, Head>> {
     }
 }
 
-async fn counts_are_true(stage: &Stage, heads: &BTreeMap<JobId, Head>) -> Outcome {
+async fn counts_are_true(backend: &Backend, heads: &BTreeMap<JobId, Head>) -> Outcome {
     let (mut counted, mut unended) = (BTreeMap::<(QueueName, JobState), u64>::new(), BTreeMap::<RunId, u64>::new());
     for (id, head) in heads {
         *counted.entry((head.queue.clone(), head.state)).or_default() += 1;
         *unended.entry(id.run).or_default() += u64::from(!head.state.is_end());
     }
-    let said = stage.store().counts().await?.into_iter().map(|count| ((count.queue, count.state), count.jobs));
+    let said = backend.store().counts().await?.into_iter().map(|count| ((count.queue, count.state), count.jobs));
     ensure_eq!(said.collect::<BTreeMap<_, _>>(), counted, "the counts, beside what is there");
     for (runs, counts) in unended.keys().copied().collect::<Vec<_>>().chunks(CALL_JOBS_MAX).zip(chunks(&unended)) {
-        ensure_eq!(stage.store().unended(runs).await?, counts, "how many jobs of each run have not ended");
+        ensure_eq!(backend.store().unended(runs).await?, counts, "how many jobs of each run have not ended");
     }
     Ok(())
 }
@@ -70,16 +78,16 @@ fn chunks(unended: &BTreeMap<RunId, u64>) -> Vec<Vec<u64>> {
 }
 
 /// The jobs that have a delivery, those included that somebody pulled and never acked. All of them are given back.
-async fn deliveries(stage: &Stage, heads: &BTreeMap<JobId, Head>) -> Outcome<BTreeSet<JobId>> {
+async fn deliveries(backend: &Backend, heads: &BTreeMap<JobId, Head>) -> Outcome<BTreeSet<JobId>> {
     let queues: BTreeSet<&QueueName> = heads.values().filter(|head| head.state == JobState::Ready).map(|head| &head.queue).collect();
-    let now = stage.backend.clock().now() + LATER;
+    let now = backend.clock().now() + LATER;
     let mut found = BTreeSet::new();
     for queue in queues {
         let max = CALL_JOBS_MAX as u32;
         let pull = Pull { queues: vec![(queue.clone(), max)], max, now, back_at: now + LATER };
         let mut pulled = Vec::new();
         loop {
-            let items = stage.queue().pull(&pull).await?.items;
+            let items = backend.queue().pull(&pull).await?.items;
             if items.is_empty() {
                 break;
             }
@@ -92,8 +100,8 @@ async fn deliveries(stage: &Stage, heads: &BTreeMap<JobId, Head>) -> Outcome<BTr
         // The last one goes to the front first, so that the order stays.
         for (delivery, receipt) in pulled.into_iter().rev() {
             found.insert(delivery.id);
-            stage.push(&[Delivery { place: Place::Front, ..delivery }]).await?;
-            stage.queue().ack(&[receipt]).await?;
+            backend.queue().push(&[Delivery { place: Place::Front, ..delivery }]).await?;
+            backend.queue().ack(&[receipt]).await?;
         }
     }
     Ok(found)

@@ -59,7 +59,7 @@ impl Caller {
     }
 
     /// Sends, and sends again while the answer says that it may help: the same id is the same job.
-    async fn send<T>(&self, jobs: Vec<JobId>, submit: impl Fn() -> Sending<T>) -> bool {
+    pub(crate) async fn send<T>(&self, jobs: Vec<JobId>, submit: impl Fn() -> Sending<T>) -> bool {
         for _ in 0..SENDS_MAX {
             let call = self.invoke(jobs.clone());
             let answer = submit().await;
@@ -126,11 +126,11 @@ impl Caller {
         }
     }
 
-    fn invoke(&self, jobs: Vec<JobId>) -> u64 {
+    pub(crate) fn invoke(&self, jobs: Vec<JobId>) -> u64 {
         self.history.invoke(self.client.backend().clock().now(), jobs)
     }
 
-    fn answered<T>(&self, call: u64, answer: &Result<T>) {
+    pub(crate) fn answered<T>(&self, call: u64, answer: &Result<T>) {
         self.history.add(
             self.client.backend().clock().now(),
             match answer {

@@ -12,10 +12,10 @@
 //! ```
 
 mod campaign;
-mod client;
+pub(crate) mod client;
 mod plan;
-mod process;
-mod shapes;
+pub(crate) mod process;
+pub(crate) mod shapes;
 mod shrink;
 mod world;
 

@@ -12,7 +12,7 @@ use super::shapes::Killer;
 
 /// What a process and its master share.
 #[derive(Debug, Default)]
-pub(super) struct Seat {
+pub(crate) struct Seat {
     /// The time of the world, in milliseconds, when the process was started.
     born: u64,
     started: OnceLock<Instant>,
@@ -20,7 +20,7 @@ pub(super) struct Seat {
     /// By how many milliseconds its clock is wrong.
     skew: AtomicI64,
     /// It is to stop in good order.
-    pub(super) stop: AtomicBool,
+    pub(crate) stop: AtomicBool,
     /// It has killed itself.
     dead: AtomicBool,
     /// It may kill itself.
@@ -38,11 +38,11 @@ impl Seat {
         self.seen.load(Ordering::SeqCst)
     }
 
-    pub(super) fn set_skew(&self, millis: i64) {
+    pub(crate) fn set_skew(&self, millis: i64) {
         self.skew.store(millis, Ordering::SeqCst);
     }
 
-    pub(super) fn set_mortal(&self, mortal: bool) {
+    pub(crate) fn set_mortal(&self, mortal: bool) {
         self.mortal.store(mortal, Ordering::SeqCst);
     }
 }
@@ -71,9 +71,9 @@ impl Killer for Seat {
 }
 
 /// One process.
-pub(super) struct Process {
+pub(crate) struct Process {
     runtime: Option<Runtime>,
-    pub(super) seat: Arc<Seat>,
+    pub(crate) seat: Arc<Seat>,
     /// How far it has come.
     at: u64,
     root: Option<tokio::task::JoinHandle<()>>,
@@ -81,7 +81,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts one at this time of the world.
-    pub(super) fn start<F: Future<Output = ()> + Send + 'static>(now: u64, main: impl FnOnce(Arc<Seat>) -> F) -> Process {
+    pub(crate) fn start<F: Future<Output = ()> + Send + 'static>(now: u64, main: impl FnOnce(Arc<Seat>) -> F) -> Process {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without I/O starts");
         let seat = Arc::new(Seat { born: now, seen: AtomicU64::new(now), ..Seat::default() });
         let guard = runtime.enter();
@@ -92,7 +92,7 @@ impl Process {
     }
 
     /// Lives until this time of the world; answers whether it still does.
-    pub(super) fn live_until(&mut self, now: u64) -> bool {
+    pub(crate) fn live_until(&mut self, now: u64) -> bool {
         let started = *self.seat.started.get().expect("it was started");
         let until = started + Duration::from_millis(now.saturating_sub(self.seat.born));
         let Some(runtime) = &self.runtime else { return false };
@@ -112,7 +112,7 @@ impl Process {
     }
 
     /// Wakes from a freeze: its time jumps, and then goes on.
-    pub(super) fn thaw(&mut self, now: u64) {
+    pub(crate) fn thaw(&mut self, now: u64) {
         let lag = now.saturating_sub(self.at);
         if let Some(runtime) = &self.runtime {
             runtime.block_on(async { advance(Duration::from_millis(lag)).await });
@@ -120,12 +120,12 @@ impl Process {
         }
     }
 
-    pub(super) fn lives(&self) -> bool {
+    pub(crate) fn lives(&self) -> bool {
         self.runtime.is_some()
     }
 
     /// Ends at once: each of its tasks is dropped where it waits.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.root = None;
         self.seat.dead.store(true, Ordering::SeqCst);
         drop(self.runtime.take());

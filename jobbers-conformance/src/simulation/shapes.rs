@@ -13,7 +13,7 @@ use jobbers_core::worker::{Ctx, JobError, Worker};
 use crate::history::{History, What};
 use crate::kit::key;
 
-const RETRY: Retry = Retry::constant(Duration::from_secs(2)).jitter(Jitter::None).failures_max(3);
+pub(crate) const RETRY: Retry = Retry::constant(Duration::from_secs(2)).jitter(Jitter::None).failures_max(3);
 /// A job: its parameter says what its handler does.
 pub(crate) const JOB: Task<u32, u32> = Task::new("storm.job").retry(RETRY);
 /// The same in another queue, which not every worker knows, and whose attempts have a time limit.
@@ -196,14 +196,14 @@ impl Stagehand {
 }
 
 /// A handler that runs: its end is noted however it comes.
-struct Running {
+pub(crate) struct Running {
     hand: Stagehand,
     job: JobId,
     fence: Revision,
 }
 
 impl Running {
-    fn start(hand: &Stagehand, ctx: &Ctx) -> Running {
+    pub(crate) fn start(hand: &Stagehand, ctx: &Ctx) -> Running {
         let fence = Revision { count: ctx.fence().count, nonce: ctx.fence().nonce };
         hand.history.add(hand.backend.clock().now(), What::HandlerStart { job: ctx.id(), fence, worker: ctx.worker_id() });
         Running { hand: hand.clone(), job: ctx.id(), fence }

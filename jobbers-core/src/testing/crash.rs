@@ -122,7 +122,11 @@ impl Crash {
             let (cutter, worker) = (self.cutter.clone(), worker());
             self.lease.set(self.lease.get().max(worker.leases()));
             let again = cutter.is_dead();
-            let watch = Watch(Arc::new(move |moment| if !again { cutter.passes(moment) }));
+            let watch = Watch(Arc::new(move |moment| {
+                if !again {
+                    cutter.passes(moment)
+                }
+            }));
             self.kit.run_until_idle_on(&backend, worker.watched(watch)).await
         })
     }

@@ -125,7 +125,8 @@ impl Kit {
         vain: Vain,
     ) -> Result<(Ran, Option<Timestamp>)> {
         let (from, before) = (self.now(), self.tally());
-        let looks = Looks { kit: self, bell: backend.bell().clone(), op, serves: worker.serves().to_vec(), since: Instant::now(), until, vain };
+        let looks =
+            Looks { kit: self, bell: backend.bell().clone(), op, serves: worker.serves().to_vec(), since: Instant::now(), until, vain };
         let worker = worker.scheduler(WithScheduler::Off).lease_runtime(LeaseRuntime::Shared).start(backend).await?;
         let next = match looks.to_the_end().await {
             Ok(next) => next,
