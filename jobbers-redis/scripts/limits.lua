@@ -105,7 +105,8 @@ local function whole(ms, fr) return math.min(fr > 0 and ms + 1 or ms, MAX) end
 local function after(line, rate, cost)
     local most_ms, most_fr = plus(now, 0, span(rate, rate.burst))
     local ms, fr = line.ms, line.fr
-    if later(ms, fr, most_ms + rate.slack, most_fr) then ms, fr = most_ms, most_fr end
+    -- A clock that is ahead no longer: whoever comes first is let in, and leaves a burst that is used up.
+    if later(ms, fr, most_ms + rate.slack, most_fr) then return most_ms, most_fr end
     if not later(ms, fr, now, 0) then ms, fr = now, 0 end
     ms, fr = plus(ms, fr, span(rate, math.max(1, math.min(cost, rate.burst))))
     if not later(ms, fr, most_ms, most_fr) then return ms, fr end

@@ -51,6 +51,16 @@ async fn no_window_admits_more_than_the_rate(stage: Stage) -> Outcome {
     Ok(())
 }
 
+/// A rate admits at most `count · t / period + burst` in any window of length `t`; a clock that was an hour ahead costs a burst, and no hour.
+async fn a_clock_that_was_ahead_costs_a_burst(stage: Stage) -> Outcome {
+    stage.bound(1, rate(1, SECOND, 1)).await?;
+    stage.granted(spend(&stage, "a", 1), at(3_700)).await?;
+    stage.granted(spend(&stage, "a", 1), at(100)).await?;
+    let (_, retry_at) = stage.denied(spend(&stage, "a", 1), at(100)).await?;
+    ensure_eq!(retry_at, Some(at(101)), "when to ask again");
+    stage.granted(spend(&stage, "a", 1), at(101)).await
+}
+
 /// A rate admits at most `count · t / period + burst` in any window of length `t`; who asks at its pace gets all of it: no rounding eats it up.
 async fn a_rate_gives_all_that_it_promises(stage: Stage) -> Outcome {
     for (n, (count, millis)) in [(3_u64, 1_000_u64), (7, 1_000), (1, 1), (60, 60_000)].into_iter().enumerate() {
@@ -182,6 +192,7 @@ table! { "rates", "limiter_rate.rs";
     Once: [
         a_rate_admits_its_burst_and_then_its_pace,
         no_window_admits_more_than_the_rate,
+        a_clock_that_was_ahead_costs_a_burst,
         a_rate_gives_all_that_it_promises,
         an_idle_rate_gathers_no_more_than_its_burst,
         a_rate_of_zero_counts_as_one,

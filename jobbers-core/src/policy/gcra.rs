@@ -88,8 +88,12 @@ impl Gcra {
         let (here, most) = (units(now), span(rate, burst(rate)));
         let cost = span(rate, cost.clamp(1, burst(rate)));
         let slack = JUMP_MIN.max(rate.period).as_millis() << FRACTION_BITS;
-        let known = if self.arrival > here + most + slack { here + most } else { self.arrival };
-        let arrival = known.max(here) + cost;
+        if self.arrival > here + most + slack {
+            // It was spent by a clock that is ahead no longer. Whoever comes first is let in, and leaves a burst that is used up: an answer
+            // that refuses changes nothing, so it would be refused until that clock's time has come.
+            return Ok(Gcra { arrival: here + most });
+        }
+        let arrival = self.arrival.max(here) + cost;
         if arrival <= here + most { Ok(Gcra { arrival }) } else { Err(whole_millis(arrival - most)) }
     }
 }
@@ -201,8 +205,10 @@ mod tests {
         let rate = rate(1, 100, 1);
         let mut state = Gcra::default();
         state.spend(&rate, 1, at(3_700_000)).unwrap();
-        assert_eq!(state.check(&rate, 1, at(100_000)), Err(at(100_100)));
         assert_eq!(state.check(&rate, 1, at(3_699_500)), Err(at(3_700_100)), "clocks that differ a little are believed");
+        assert_eq!(state.spend(&rate, 1, at(100_000)), Ok(()));
+        assert_eq!(state.spend(&rate, 1, at(100_000)), Err(at(100_100)), "a burst is used up");
+        assert_eq!(state.spend(&rate, 1, at(100_100)), Ok(()), "it goes on when it said");
     }
 
     #[test]
