@@ -1,6 +1,6 @@
 //! What was read and is not settled yet: lines to pull from, deliveries that were pulled, and the offsets that may be committed.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +9,13 @@ use jobbers_core::record::Priority;
 use jobbers_core::{JobId, QueueName, Timestamp};
 use tokio::sync::Notify;
 
-use crate::receipt::Mark;
+use self::lent::Lent;
+use self::window::Window;
+use crate::receipt::{Mark, receipts};
 use crate::topic::Line;
+
+mod lent;
+mod window;
 
 /// Most ids of one line that are held: a megabyte. Beyond that its partitions are paused, which costs up to a second of silence when they go on;
 /// half of this is left by then.
@@ -37,18 +42,11 @@ pub(crate) trait Commits: Send {
 #[derive(Debug)]
 struct Owned {
     place: Place32,
-    /// Offsets that were read and are not settled.
-    open: BTreeSet<i64>,
-    /// The one behind the last that was read.
-    next: i64,
+    window: Window,
 }
 
-impl Owned {
-    /// The low watermark: everything before it is settled.
-    fn low(&self) -> i64 {
-        self.open.first().copied().unwrap_or(self.next)
-    }
-}
+/// What was read at an offset: an id, or nothing if it did not decode.
+pub(crate) type Read = (i64, Option<(JobId, Priority)>);
 
 #[derive(Default)]
 struct State {
@@ -57,13 +55,8 @@ struct State {
     epochs: HashMap<Place32, u64>,
     last_epoch: u64,
     last_stolen: i64,
-    pulled: HashMap<Mark, (Line, Item)>,
-    /// When what was pulled comes back.
-    back: BTreeSet<(Timestamp, Mark)>,
-    back_at: HashMap<Mark, Timestamp>,
+    lent: Lent,
     commits: Option<Box<dyn Commits>>,
-    /// A pull has left room in a line that was full.
-    drained: bool,
 }
 
 /// Shared by the thread that reads and the calls of the queue.
@@ -78,7 +71,7 @@ pub(crate) struct Intake {
 impl std::fmt::Debug for Intake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = self.state();
-        write!(f, "Intake({} lines, {} partitions, {} pulled)", state.lines.len(), state.owned.len(), state.pulled.len())
+        write!(f, "Intake({} lines, {} partitions, {} pulled)", state.lines.len(), state.owned.len(), state.lent.len())
     }
 }
 
@@ -102,7 +95,7 @@ impl Intake {
         state.last_epoch += 1;
         let epoch = state.last_epoch;
         state.epochs.insert(place.clone(), epoch);
-        state.owned.insert(epoch, Owned { place, open: BTreeSet::new(), next: 0 });
+        state.owned.insert(epoch, Owned { place, window: Window::default() });
     }
 
     /// A partition is somebody else's from now on: what was read of it is theirs.
@@ -114,13 +107,9 @@ impl Intake {
         self.state().epochs.contains_key(place)
     }
 
-    /// Adds what was read of partitions that are ours: offset, and the id, or nothing if it did not decode.
-    pub(crate) fn read(&self, records: impl IntoIterator<Item = (Place32, i64, Option<(JobId, Priority)>)>) {
-        let mut state = self.state();
-        for (place, offset, decoded) in records {
-            state.read(place, offset, decoded);
-        }
-        drop(state);
+    /// Adds what was read of a partition that is ours, in the order of offsets.
+    pub(crate) fn read(&self, place: &Place32, records: impl IntoIterator<Item = Read>) {
+        self.state().read(place, records);
         self.news.notify_waiters();
     }
 
@@ -157,12 +146,10 @@ impl Intake {
         state.epochs.keys().filter(|(line, _)| full.contains(line)).cloned().collect()
     }
 
-    /// Waits until a pull has taken something, for at most so long.
-    pub(crate) fn wait_for_room(&self, most: Duration) {
-        let mut state = self.state();
-        state.drained = false;
+    /// Waits until no line holds more than `count`, for at most so long.
+    pub(crate) fn wait_for_room(&self, count: usize, most: Duration) {
         // A lock that is poisoned costs the wait, nothing else.
-        let _ = self.room.wait_timeout_while(state, most, |state| !state.drained);
+        let _ = self.room.wait_timeout_while(self.state(), most, |state| state.lines.values().any(|items| items.len() > count));
     }
 
     /// Takes what is there of these lines, each with the most to take of its queue, in their order.
@@ -182,7 +169,6 @@ impl Intake {
                 pulled.more |= state.lines.get(&line).is_some_and(|items| !items.is_empty());
             }
         }
-        state.drained |= !pulled.items.is_empty();
         drop(state);
         self.room.notify_all();
         pulled
@@ -195,7 +181,7 @@ impl Intake {
         for mark in receipts.iter().filter_map(Mark::read) {
             state.forget(mark);
             if let Some(owned) = state.owned.get_mut(&mark.epoch)
-                && owned.open.remove(&mark.offset)
+                && owned.window.settle(mark.offset)
             {
                 touched.insert(mark.epoch);
             }
@@ -213,61 +199,57 @@ impl State {
         if let Some(items) = self.lines.get_mut(&place.0) {
             items.retain(|item| item.mark.epoch != epoch);
         }
-        let gone: Vec<Mark> = self.pulled.keys().filter(|mark| mark.epoch == epoch).copied().collect();
-        gone.into_iter().for_each(|mark| self.forget(mark));
+        self.lent.forget_all(epoch);
     }
 
-    fn read(&mut self, place: Place32, offset: i64, decoded: Option<(JobId, Priority)>) {
-        let Some(epoch) = self.epochs.get(&place).copied() else { return };
+    fn read(&mut self, place: &Place32, records: impl IntoIterator<Item = Read>) {
+        let Some(epoch) = self.epochs.get(place).copied() else { return };
         let Some(owned) = self.owned.get_mut(&epoch) else { return };
-        owned.next = owned.next.max(offset + 1);
-        match decoded {
-            Some((id, priority)) => {
-                // One that is read again, after the reader was set back, is here already.
-                if owned.open.insert(offset) {
-                    let item = Item { id, priority, mark: Mark { epoch, offset } };
-                    self.lines.entry(place.0).or_default().push_back(item);
+        let items = self.lines.entry(place.0.clone()).or_default();
+        let mut passed = false;
+        for (offset, decoded) in records {
+            match decoded {
+                // One that is read again, after the reader was set back, may be here already.
+                Some((id, priority)) if owned.window.open(offset) => items.push_back(Item { id, priority, mark: Mark { epoch, offset } }),
+                Some(_) => (),
+                None => {
+                    owned.window.pass(offset);
+                    passed = true;
                 }
             }
-            None => self.store(epoch),
+        }
+        if passed {
+            self.store(epoch);
         }
     }
 
     /// Hands the low watermark on; whoever commits does so within 100 ms.
     fn store(&self, epoch: u64) {
         if let (Some(commits), Some(owned)) = (&self.commits, self.owned.get(&epoch)) {
-            commits.store(&owned.place.0, owned.place.1, owned.low());
+            commits.store(&owned.place.0, owned.place.1, owned.window.low());
         }
     }
 
     fn take(&mut self, line: &Line, most: usize, back_at: Timestamp, into: &mut Vec<(Delivery, Receipt)>) {
         let Some(items) = self.lines.get_mut(line) else { return };
         let some = most.min(items.len());
-        for item in items.drain(..some) {
+        let marks = items.iter().take(some).map(|item| item.mark);
+        for (item, receipt) in items.iter().take(some).zip(receipts(marks)) {
             let delivery = Delivery { id: item.id, queue: line.queue.clone(), priority: item.priority, place: Place::Back };
-            into.push((delivery, item.mark.receipt()));
-            self.back.insert((back_at, item.mark));
-            self.back_at.insert(item.mark, back_at);
-            self.pulled.insert(item.mark, (line.clone(), item));
+            into.push((delivery, receipt));
         }
+        self.lent.lend(line, items.drain(..some), back_at);
     }
 
     /// What was pulled and is not settled by `now` waits again, first in its line.
     fn come_back(&mut self, now: Timestamp) {
-        while let Some((back_at, mark)) = self.back.first().copied().filter(|(back_at, _)| *back_at <= now) {
-            self.back.remove(&(back_at, mark));
-            self.back_at.remove(&mark);
-            if let Some((line, item)) = self.pulled.remove(&mark) {
-                self.lines.entry(line).or_default().push_front(item);
-            }
+        for (line, item) in self.lent.come_back(now).into_iter().rev() {
+            self.lines.entry(line).or_default().push_front(item);
         }
     }
 
     fn forget(&mut self, mark: Mark) {
-        if let Some(back_at) = self.back_at.remove(&mark) {
-            self.back.remove(&(back_at, mark));
-        }
-        if self.pulled.remove(&mark).is_none()
+        if !self.lent.forget(mark)
             && let Some(place) = self.owned.get(&mark.epoch).map(|owned| owned.place.0.clone())
             && let Some(items) = self.lines.get_mut(&place)
         {

@@ -14,7 +14,7 @@ use rdkafka::message::Message;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 
 use crate::fault::{self, Applied, At};
-use crate::intake::{Commits, Intake, LINE_COUNT_MAX, Place32};
+use crate::intake::{Commits, Intake, LINE_COUNT_MAX, Place32, Read};
 use crate::produce;
 use crate::properties;
 use crate::pulse::{Part, Pulse};
@@ -27,6 +27,8 @@ const POLL_WAIT: Duration = Duration::from_millis(50);
 const BATCH_COUNT_MAX: usize = 500;
 /// How long a full line is waited for before its partitions are paused: a worker that gets on empties it within that.
 const ROOM_WAIT: Duration = Duration::from_millis(500);
+/// How long the question may take that wakes partitions which go on.
+const WAKE_WITHIN: Duration = Duration::from_millis(500);
 /// The pause after trouble.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(200);
 
@@ -247,33 +249,37 @@ impl Member {
         }
     }
 
-    /// Reads what is there, up to a batch; waits for the first record.
+    /// Reads what is there, up to a batch; waits for the first record. The library hands out what it has fetched partition by partition: what
+    /// follows each other of one is handed over together.
     fn batch(&self, reader: &Reader) -> usize {
-        let mut batch = Vec::new();
-        let mut wait = POLL_WAIT;
-        while batch.len() < BATCH_COUNT_MAX {
+        let (mut read, mut wait) = (0, POLL_WAIT);
+        let mut run: Option<(String, Place32, Vec<Read>)> = None;
+        while read < BATCH_COUNT_MAX {
             let Some(record) = self.consumer.poll(wait) else { break };
             wait = Duration::ZERO;
-            match record {
-                Ok(record) => {
-                    let Some(line) = Line::of(record.topic(), &reader.target.config) else { continue };
-                    let decoded = produce::decode(&record);
-                    if decoded.is_none() {
-                        let (topic, partition, offset) = (record.topic(), record.partition(), record.offset());
-                        tracing::error!(topic, partition, offset, "kafka: a record is no delivery; it is skipped");
-                    }
-                    batch.push(((line, record.partition()), record.offset(), decoded));
-                }
+            let record = match record {
+                Ok(record) => record,
                 Err(error) => {
                     self.failed(reader, &error);
                     break;
                 }
+            };
+            let (topic, partition) = (record.topic(), record.partition());
+            if run.as_ref().is_none_or(|(name, place, _)| name != topic || place.1 != partition) {
+                let next = Line::of(topic, &reader.target.config).map(|line| (topic.to_owned(), (line, partition), Vec::new()));
+                hand_over(reader, std::mem::replace(&mut run, next));
             }
+            let Some((.., records)) = &mut run else { continue };
+            let decoded = produce::decode(&record);
+            if decoded.is_none() {
+                tracing::error!(topic, partition, offset = record.offset(), "kafka: a record is no delivery; it is skipped");
+            }
+            records.push((record.offset(), decoded));
+            read += 1;
         }
-        let read = batch.len();
+        hand_over(reader, run);
         if read > 0 {
             reader.pulse.well(Part::Group);
-            reader.intake.read(batch);
         }
         read
     }
@@ -306,7 +312,7 @@ impl Member {
         if reader.intake.above(LINE_COUNT_MAX).is_empty() {
             return;
         }
-        reader.intake.wait_for_room(ROOM_WAIT);
+        reader.intake.wait_for_room(LINE_COUNT_MAX, ROOM_WAIT);
         let full: Vec<Place32> = reader.intake.above(LINE_COUNT_MAX).into_iter().filter(|place| !paused.contains(place)).collect();
         if !full.is_empty() && self.consumer.pause(&self.list(reader, &full)).is_ok() {
             paused.extend(full);
@@ -321,11 +327,24 @@ impl Member {
         let (stay, go): (Vec<_>, Vec<_>) = paused.drain(..).partition(|place| still.contains(place));
         *paused = stay;
         let ours: Vec<Place32> = go.into_iter().filter(|place| reader.intake.owns(place)).collect();
-        if !ours.is_empty()
-            && let Err(error) = self.consumer.resume(&self.list(reader, &ours))
-        {
-            tracing::warn!(%error, "kafka: paused partitions do not go on yet");
-            paused.extend(ours);
+        if ours.is_empty() {
+            return;
+        }
+        let list = self.list(reader, &ours);
+        match self.consumer.resume(&list) {
+            Ok(()) => self.wake(list),
+            Err(error) => {
+                tracing::warn!(%error, "kafka: paused partitions do not go on yet");
+                paused.extend(ours);
+            }
+        }
+    }
+
+    /// Wakes the library's threads that read these partitions. One that has nothing to read sleeps for a second, and a resume does not wake it;
+    /// a question to its broker does.
+    fn wake(&self, mut list: TopicPartitionList) {
+        if let Err(error) = list.set_all_offsets(Offset::End).and_then(|()| self.consumer.offsets_for_times(list, WAKE_WITHIN).map(drop)) {
+            tracing::debug!(%error, "kafka: partitions that go on were not woken; they wake up within a second");
         }
     }
 
@@ -335,5 +354,11 @@ impl Member {
             list.add_partition(&line.topic(&reader.target.config), *partition);
         }
         list
+    }
+}
+
+fn hand_over(reader: &Reader, run: Option<(String, Place32, Vec<Read>)>) {
+    if let Some((_, place, records)) = run {
+        reader.intake.read(&place, records);
     }
 }

@@ -42,7 +42,7 @@ fn filled(offsets: std::ops::Range<i64>) -> (Intake, Stored) {
 }
 
 fn add(intake: &Intake, offsets: std::ops::Range<i64>) {
-    intake.read(offsets.map(|n| ((line("mail"), 0), n, Some((id(n as u128), Priority::Normal)))));
+    intake.read(&(line("mail"), 0), offsets.map(|n| (n, Some((id(n as u128), Priority::Normal)))));
 }
 
 fn receipts(pulled: &Pulled) -> Vec<Receipt> {
@@ -117,8 +117,8 @@ fn a_receipt_of_an_assignment_that_is_over_settles_nothing() {
 #[test]
 fn what_does_not_decode_is_settled_and_stops_nobody() {
     let (intake, stored) = filled(10..11);
-    intake.read([((line("mail"), 0), 11, None), ((line("mail"), 0), 12, None)]);
-    assert_eq!(*stored.0.lock().unwrap(), [10, 10], "not before what is open");
+    intake.read(&(line("mail"), 0), [(11, None), (12, None)]);
+    assert_eq!(*stored.0.lock().unwrap(), [10], "not before what is open");
     intake.ack(&receipts(&intake.pull(&pull(9, 0), 1)));
     assert_eq!(stored.0.lock().unwrap().last(), Some(&13));
 }
