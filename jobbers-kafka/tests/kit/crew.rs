@@ -37,11 +37,16 @@ pub(crate) fn child() -> Option<PathBuf> {
 /// A process's own backend: the store on Redis, in the namespace of the URL.
 pub(crate) async fn open(url: &str) -> Result<Backend> {
     let redis = std::env::var("JOBBERS_REDIS_URL").expect("JOBBERS_REDIS_URL is set: eval \"$(scripts/services start redis kafka)\"");
+    open_on(url, &redis).await
+}
+
+/// The same, with the store on this Redis.
+pub(crate) async fn open_on(url: &str, redis: &str) -> Result<Backend> {
     let namespace = url.split(['?', '&']).find_map(|option| option.strip_prefix("namespace=")).expect("tests have one of their own");
     let mut config = jobbers_redis::Config::default();
     config.namespace = jobbers_core::Namespace::new(namespace)?;
     config.dispatch = Dispatch::Caller;
-    jobbers_kafka::open(url, jobbers_redis::parts(&redis, config).await?).await
+    jobbers_kafka::open(url, jobbers_redis::parts(redis, config).await?).await
 }
 
 /// Works until it is told to stop, or killed.
