@@ -12,6 +12,23 @@
 #   nobody      has no rights
 users=(admin jobbers no-create no-write no-read no-group nobody)
 
+# Doors: nobody can put a port of his own into answers that are encrypted. So the broker of a cluster of one listens at one more port for each
+# door, and tells whoever comes by it that the door's own port is where it is: a test's proxy listens there. DIR/doors names both ports of
+# each: BEHIND:OWN,BEHIND:OWN.
+doors_count=12
+doors() {
+    local number behind own all=() login
+    login=$(plain_login)
+    door_listeners='' door_advertised='' door_protocols='' door_logins=''
+    for ((number = 1; number <= doors_count; number++)); do
+        behind=$(free_port) own=$(free_port)
+        all+=("$behind:$own")
+        door_listeners+=",DOOR$number://127.0.0.1:$behind" door_advertised+=",DOOR$number://127.0.0.1:$own" door_protocols+=",DOOR$number:SASL_SSL"
+        door_logins+="listener.name.door$number.plain.sasl.jaas.config=$login"$'\n'"listener.name.door$number.scram-sha-256.sasl.jaas.config=$scram_login"$'\n'
+    done
+    (IFS=,; echo "${all[*]}") >"$dir/doors"
+}
+
 # A key for the nodes, and its certificate for those who connect. It is good for tests alone: its password is known.
 certificates() {
     local tool
@@ -22,15 +39,21 @@ certificates() {
     "$tool" -exportcert -rfc -alias node -keystore "$dir/node.p12" -storepass secret >"$dir/ca.pem" 2>/dev/null
 }
 
-secure_properties() {
-    local plain=org.apache.kafka.common.security.plain.PlainLoginModule scram=org.apache.kafka.common.security.scram.ScramLoginModule user all=
+plain_login() {
+    local user all=
     for user in "${users[@]}"; do all+=" user_$user=\"$user-secret\""; done
+    echo "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"admin\" password=\"admin-secret\"$all;"
+}
+scram_login='org.apache.kafka.common.security.scram.ScramLoginModule required;'
+
+secure_properties() {
     cat <<END
-listener.security.protocol.map=BROKER:SASL_SSL,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=BROKER:SASL_SSL,CONTROLLER:PLAINTEXT${door_protocols-}
+${door_logins-}
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
 sasl.mechanism.inter.broker.protocol=PLAIN
-listener.name.broker.plain.sasl.jaas.config=$plain required username="admin" password="admin-secret"$all;
-listener.name.broker.scram-sha-256.sasl.jaas.config=$scram required;
+listener.name.broker.plain.sasl.jaas.config=$(plain_login)
+listener.name.broker.scram-sha-256.sasl.jaas.config=$scram_login
 ssl.keystore.type=PKCS12
 ssl.keystore.location=$dir/node.p12
 ssl.keystore.password=secret

@@ -75,6 +75,7 @@ kafka_start() {
     fi
     if [ "$service" = kafka-secure ]; then
         echo "export $url='kafka://jobbers:jobbers-secret@$("$program" "$dir" brokers)?property.ssl.ca.location=$dir/ca.pem'"
+        echo "export JOBBERS_KAFKA_SECURE_DOORS=$(cat "$dir/doors")"
     else
         echo "export $url=kafka://$("$program" "$dir" brokers)"
     fi
