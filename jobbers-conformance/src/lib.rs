@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod checker;
+pub mod crash;
 pub mod crew;
 pub mod differential;
 pub mod faults;
