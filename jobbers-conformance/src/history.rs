@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jobbers_core::driver::Holder;
 use jobbers_core::record::{JobState, LimitKey, Revision};
-use jobbers_core::{JobId, LimitName, Timestamp, WorkerId};
+use jobbers_core::{JobId, LimitName, TaskName, Timestamp, WorkerId};
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -88,12 +89,19 @@ pub enum What {
     Joined {
         /// The job.
         job: JobId,
+        /// The revision of its claim.
+        fence: Revision,
         /// Parents that had ended.
         ended: u32,
         /// Parents that had not.
         unended: u32,
         /// Parents that it was submitted with.
         expected: u32,
+    },
+    /// Somebody asks for a job to be cancelled.
+    Stopping {
+        /// The job.
+        job: JobId,
     },
     /// A cancel was acknowledged: no further attempt starts.
     Stopped {
@@ -106,6 +114,17 @@ pub enum What {
         limit: LimitName,
         /// At most so many at once.
         most: Option<u32>,
+    },
+    /// Every key of a limit has this rate from now on.
+    Rated {
+        /// The limit.
+        limit: LimitName,
+        /// So many.
+        count: u32,
+        /// In so long.
+        period: Duration,
+        /// And so many at once.
+        burst: u32,
     },
     /// A limiter was asked: what has run out by that time is free.
     Asked,
@@ -125,6 +144,39 @@ pub enum What {
         /// Who.
         holder: Holder,
     },
+    /// A key's rate was spent; held is nothing.
+    Spent {
+        /// The key.
+        key: LimitKey,
+        /// How much.
+        cost: u32,
+    },
+    /// A worker knows a task. Of one that says nothing of what it knows nothing is asked.
+    Knows {
+        /// The worker.
+        worker: WorkerId,
+        /// The task.
+        task: TaskName,
+    },
+    /// A schedule is about to make a job of a tick; ticks count from 0.
+    Tick {
+        /// The schedule.
+        schedule: u32,
+        /// The tick.
+        tick: u64,
+        /// The job.
+        job: JobId,
+    },
+    /// What the backend holds now was kept, under this mark.
+    Kept {
+        /// The mark.
+        mark: u64,
+    },
+    /// The backend came back older: as it was at this mark.
+    Rewound {
+        /// The mark.
+        mark: u64,
+    },
     /// At the end of the history this record was found.
     Found {
         /// The job.
@@ -139,6 +191,8 @@ pub enum What {
 pub struct Write {
     /// The job.
     pub job: JobId,
+    /// Its task.
+    pub task: TaskName,
     /// The revision that the writer had loaded; `None` for an insert, and for a release, which loads nothing.
     pub expect: Option<Revision>,
     /// What made it.

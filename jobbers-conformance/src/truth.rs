@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use jobbers_core::driver::{
     Acquire, Backend, BackendParts, Capabilities, Commit, Count, Cursor, Decision, Doc, DocKey, DocKind, DocVerdict, DocWrite, Due, Filter,
-    HAND_OVER_HOLD, Holder, LimitChange, Listing, Mode, Op, Open, Page, RateLimiter, Scanned, StateStore, Take, TakeRequest, Taken, Turns,
-    Verdict,
+    HAND_OVER_HOLD, Holder, LimitChange, Listing, Mode, Op, Open, Page, Rate, RateLimiter, Scanned, StateStore, Take, TakeRequest, Taken,
+    Turns, Verdict,
 };
 use jobbers_core::record::{Head, JobState, Record, Revision};
 use jobbers_core::{JobId, QueueName, Result, RunId, Timestamp, WorkerId};
@@ -115,6 +115,9 @@ impl Truth {
                 drop(waits);
                 self.permits(request, now, now + request.hold);
             }
+            (Decision::Granted, Mode::Spend) => {
+                request.keys.iter().for_each(|(key, cost)| self.add_at(now, What::Spent { key: key.clone(), cost: (*cost).max(1) }));
+            }
             (Decision::Denied { .. }, Mode::Claim) => drop(waits.insert(request.holder.job, request.clone())),
             _ => (),
         }
@@ -133,6 +136,7 @@ impl Truth {
 fn write_of(job: JobId, expect: Option<Revision>, by: By, head: &Head) -> Write {
     Write {
         job,
+        task: head.task.clone(),
         expect,
         by,
         revision: head.revision,
@@ -230,6 +234,9 @@ impl RateLimiter for Truth {
             if let LimitChange::Bounds { limit, bounds, .. } = change {
                 let most = bounds.and_then(|bounds| bounds.concurrency);
                 self.add(What::Bounded { limit: limit.clone(), most });
+                if let Some(Rate { count, period, burst }) = bounds.and_then(|bounds| bounds.rate) {
+                    self.add(What::Rated { limit: limit.clone(), count, period, burst });
+                }
             }
         }
         Ok(())

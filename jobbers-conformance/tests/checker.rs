@@ -1,8 +1,13 @@
 //! The checker is tested too: a history that keeps every promise is clean, and each planted violation is found.
 
+#[path = "checker/rewinds.rs"]
+mod rewinds;
+#[path = "checker/rules.rs"]
+mod rules;
+
 use jobbers_conformance::checker::{End, Violation, check};
 use jobbers_conformance::history::{By, Event, What, Write};
-use jobbers_conformance::kit::{at, key, limit_name};
+use jobbers_conformance::kit::{at, key, limit_name, task};
 use jobbers_core::driver::Holder;
 use jobbers_core::record::{JobState, Revision};
 use jobbers_core::{JobId, RunId, WorkerId};
@@ -19,6 +24,7 @@ fn write(job: JobId, count: u32, by: By, state: JobState, attempt: u32) -> Write
     let running = state == JobState::Running;
     Write {
         job,
+        task: task("mail.send"),
         expect: (by == By::Update).then(|| revision(count - 1)),
         by,
         revision: revision(count),
@@ -251,7 +257,7 @@ fn work_that_is_left_is_no_violation_of_an_open_history() {
 
 #[test]
 fn a_join_that_runs_before_its_parents_have_ended_is_found() {
-    let joined = |ended, unended| What::Joined { job: id(2), ended, unended, expected: 3 };
+    let joined = |ended, unended| What::Joined { job: id(2), fence: revision(2), ended, unended, expected: 3 };
     assert_eq!(planted(|history| history.push(joined(2, 1))), vec![Violation::JoinedEarly(id(2), 2, 3)]);
     // Only a map that has succeeded has submitted all of them.
     assert_eq!(planted(|history| history.push(joined(2, 0))), vec![]);

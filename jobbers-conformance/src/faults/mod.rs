@@ -47,11 +47,13 @@ pub enum Fault {
     Jump,
     /// A handler kills the process that it runs in.
     Poison,
+    /// The whole backend comes back as it was up to two seconds ago, under whoever uses it.
+    Rewind,
 }
 
 impl Fault {
     /// Every kind.
-    pub const ALL: [Fault; 15] = [
+    pub const ALL: [Fault; 16] = [
         Fault::Before,
         Fault::After,
         Fault::Partial,
@@ -67,13 +69,14 @@ impl Fault {
         Fault::Skew,
         Fault::Jump,
         Fault::Poison,
+        Fault::Rewind,
     ];
     /// Those of calls that need no time of their own to pass: what a storm over a real server has.
     pub const OF_STORMS: [Fault; 7] = [Fault::Before, Fault::After, Fault::Partial, Fault::Delay, Fault::Lost, Fault::Twice, Fault::Late];
 
     /// Whether it strikes a process, and not one of its calls.
     pub const fn is_of_processes(self) -> bool {
-        matches!(self, Fault::Outage | Fault::Freeze | Fault::Kill | Fault::Skew | Fault::Jump | Fault::Poison)
+        matches!(self, Fault::Outage | Fault::Freeze | Fault::Kill | Fault::Skew | Fault::Jump | Fault::Poison | Fault::Rewind)
     }
 }
 

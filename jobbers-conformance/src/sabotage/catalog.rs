@@ -142,6 +142,8 @@ lies! {
     PushForgottenAtRestart: what_was_acknowledged_survives_a_crash, Miss;
     /// Each delivery of a job is claimed, also when another one was.
     EachDeliveryClaims: a_take_claims_a_job_once, Notice;
+    /// A claim of what was pulled before another one that is claimed already is refused, as if it were done.
+    ClaimsInOrder: what_was_pulled_is_claimed_in_any_order, Miss;
     /// A pull over a cut connection finds an empty queue.
     CutIsEmpty: a_cut_connection_is_no_empty_answer, Miss;
     /// The error of a commit whose answer was lost says that it was not applied.

@@ -1,8 +1,8 @@
 //! Lies about commits.
 
-use jobbers_core::Result;
 use jobbers_core::driver::{Commit, Op, Place, Verdict};
 use jobbers_core::record::{JobState, Outcome as Ending, Parts, Record, Revision};
+use jobbers_core::{JobId, Result};
 
 use super::Sabotage;
 use super::home::{Broken, unreachable};
@@ -31,6 +31,9 @@ impl Broken {
     }
 
     async fn commit_one(&self, commit: &Commit) -> Result<Verdict> {
+        if let Some(id) = self.claimed_too_late(commit) {
+            return Ok(Verdict::Conflict { id, current: None });
+        }
         self.remember(commit).await;
         let twisted = self.twisted(commit).await;
         let verdict = match self.sabotage {
@@ -47,6 +50,20 @@ impl Broken {
             return Err(if self.is(Sabotage::CutHidesOutcome) { lost } else { lost.with_outcome_unknown() });
         }
         self.twisted_verdict(commit, verdict).await
+    }
+
+    /// The job that is claimed although one that was pulled behind it is already.
+    fn claimed_too_late(&self, commit: &Commit) -> Option<JobId> {
+        let claimed = commit.ops.iter().find_map(|op| match op {
+            Op::Update { id, record, .. } if self.is(Sabotage::ClaimsInOrder) && record.head.state == JobState::Running => Some(*id),
+            _ => None,
+        })?;
+        let mut memo = self.home.memo();
+        let (pull, place) = memo.places.remove(&claimed)?;
+        let last = memo.claimed.entry(pull).or_default();
+        let late = place < *last;
+        *last = place.max(*last);
+        late.then_some(claimed)
     }
 
     async fn send(&self, commit: Commit) -> Result<Verdict> {

@@ -36,6 +36,12 @@ pub(super) struct Memo {
     pub(super) queues: BTreeSet<QueueName>,
     /// What is pulled and not acked, the longest first.
     pub(super) in_flight: Vec<(Receipt, JobId)>,
+    /// Of what was pulled: the number of the pull, and the place in it.
+    pub(super) places: HashMap<JobId, (usize, usize)>,
+    /// How many pulls there were.
+    pub(super) pulls: usize,
+    /// The last place of each pull that was claimed.
+    pub(super) claimed: HashMap<usize, usize>,
     /// The level of what was pushed.
     pub(super) priorities: HashMap<JobId, Priority>,
     /// Who owned a job at a revision.

@@ -98,6 +98,9 @@ impl Queue for Broken {
         let mut pulled = self.home.parts.queue.pull(&self.twist_pull(pull)).await?;
         self.twist_pulled(&mut pulled).await?;
         let mut memo = self.home.memo();
+        let number = memo.pulls;
+        memo.pulls += 1;
+        memo.places.extend(pulled.items.iter().enumerate().map(|(place, (delivery, _))| (delivery.id, (number, place))));
         memo.in_flight.extend(pulled.items.iter().map(|(delivery, receipt)| (receipt.clone(), delivery.id)));
         Ok(pulled)
     }

@@ -3,11 +3,11 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use jobbers_core::driver::{Capability, Delivery, Pull};
-use jobbers_core::record::Priority;
+use jobbers_core::driver::{Capability, Delivery, Dispatch, Pull};
+use jobbers_core::record::{JobState, Priority};
 
 use crate::kit::{at, delivery, delivery_in_front, pull, queue};
-use crate::{Outcome, Stage, ensure, ensure_eq};
+use crate::{Broken, Outcome, Stage, ensure, ensure_eq};
 
 /// What was pushed is pulled, by somebody, until it is acked.
 async fn what_was_pushed_is_pulled(stage: Stage) -> Outcome {
@@ -262,6 +262,25 @@ async fn what_is_acked_never_comes_back(stage: Stage) -> Outcome {
     Ok(())
 }
 
+/// What one pull has given is claimed and acked in any order.
+async fn what_was_pulled_is_claimed_in_any_order(stage: Stage) -> Outcome {
+    let mut jobs = Vec::new();
+    for _ in 0..5 {
+        jobs.push(stage.submit(JobState::Ready).await?);
+    }
+    if stage.backend.dispatch() == Dispatch::Caller {
+        stage.push(&jobs.iter().map(|job| delivery(job.id, "mail")).collect::<Vec<_>>()).await?;
+    }
+    let items = stage.pull(&pull(&["mail"], at(0)), jobs.len()).await?;
+    for (delivery, receipt) in items.iter().rev() {
+        let job = jobs.iter().find(|job| job.id == delivery.id);
+        let job = job.ok_or_else(|| Broken::failed(format!("nobody has pushed {}", delivery.id)))?;
+        stage.claim(job, stage.worker(), at(60)).await?;
+        stage.queue().ack(std::slice::from_ref(receipt)).await?;
+    }
+    stage.pull_nothing(&pull(&["mail"], at(999))).await
+}
+
 /// Unknown receipts, and those acked before, are ignored.
 async fn unknown_receipts_are_ignored(stage: Stage) -> Outcome {
     let kept = stage.id();
@@ -325,6 +344,7 @@ table! { "queue", "queue.rs";
         a_listener_returns_after_its_time,
         listening_takes_nothing,
         what_is_acked_never_comes_back,
+        what_was_pulled_is_claimed_in_any_order,
         unknown_receipts_are_ignored,
         a_delivery_is_given_back_by_push_and_ack,
         depth_counts_what_waits,

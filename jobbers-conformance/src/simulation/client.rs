@@ -8,14 +8,27 @@ use jobbers_core::client::{Client, JobHandle};
 use jobbers_core::record::{JobState, Priority};
 use jobbers_core::{JobId, Result, RunId};
 
-use super::shapes::{JOB, JOIN, RARE};
+use super::shapes::{JOB, JOIN, NEW, RARE, RATED};
 use crate::history::{History, What};
+use crate::kit::at;
 
 /// How often a submit is sent again before its client gives up.
 const SENDS_MAX: u32 = 40;
 
 /// A submit that is under way.
 type Sending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// What an id is derived from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Derived {
+    Unique,
+    Tick,
+}
+
+/// The id that everybody makes of the same thing.
+pub(crate) fn derived(from: Derived, number: u64) -> RunId {
+    RunId::from_u128(u128::from(at(0).as_millis()) << 80 | (from as u128) << 64 | u128::from(number))
+}
 
 /// One client with what it needs.
 pub(crate) struct Caller {
@@ -51,6 +64,13 @@ impl Caller {
             8 => {
                 let urgent = || self.client.submit(JOB, &number).id(run).priority(Priority::Urgent).deadline_after(Duration::from_secs(30));
                 let _ = self.send(vec![job], || urgent().into_future()).await;
+            }
+            9 => self.unique(number).await,
+            10 => {
+                let _ = self.send(vec![job], || self.client.submit(NEW, &number).id(run).into_future()).await;
+            }
+            11 => {
+                let _ = self.send(vec![job], || self.client.submit(RATED, &number).id(run).into_future()).await;
             }
             _ => {
                 let _ = self.send(vec![job], || self.client.submit(JOB, &number).id(run).into_future()).await;
@@ -102,6 +122,7 @@ impl Caller {
         let submit = || self.client.submit(JOB, &(number * 7)).id(run).delay(delay).into_future();
         if self.send(vec![JobId::from(run)], submit).await {
             tokio::time::sleep(self.second * (number / 16 % 5) / 2).await;
+            self.history.add(self.client.backend().clock().now(), What::Stopping { job: JobId::from(run) });
             // Whatever becomes of a cancel, the job has to come to an end.
             if self.client.cancel(run, "not needed").await.is_ok() {
                 self.history.add(self.client.backend().clock().now(), What::Stopped { job: JobId::from(run) });
@@ -123,6 +144,20 @@ impl Caller {
         } else {
             let over = || self.client.submit(JOB, &(parameter + 7)).id(run).over(view.revision);
             let _ = self.send(vec![job.id()], || over().into_future()).await;
+        }
+    }
+
+    /// One job at a time for each of two things: its id is derived from the thing, and whoever comes next takes the place of one that ended.
+    async fn unique(&self, number: u32) {
+        let run = derived(Derived::Unique, u64::from(number / 16 % 2));
+        let job = JobId::from(run);
+        if self.send(vec![job], || self.client.submit(JOB, &number).id(run).into_future()).await {
+            return;
+        }
+        let Ok(Some(view)) = self.client.get(job).await else { return };
+        if view.state.is_end() {
+            let over = || self.client.submit(JOB, &number).id(run).over(view.revision);
+            let _ = self.send(vec![job], || over().into_future()).await;
         }
     }
 

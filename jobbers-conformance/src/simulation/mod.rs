@@ -13,13 +13,15 @@
 
 mod campaign;
 pub(crate) mod client;
+mod cron;
 mod plan;
 pub(crate) mod process;
+mod roles;
 pub(crate) mod shapes;
 mod shrink;
 mod world;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jobbers_core::record::JobState;
@@ -32,7 +34,7 @@ pub use shrink::shrink;
 use crate::checker::{End, Violation, check};
 use crate::faults::Fault;
 use crate::history::{Event, What};
-use crate::{Fixture, InMemory};
+use crate::{Fixture, RewindableMemory};
 
 /// A change of a job's state; from `None` it is submitted.
 pub type Edge = (Option<JobState>, JobState);
@@ -56,10 +58,10 @@ pub struct Played {
 
 /// Plays a plan over the memory driver.
 pub fn play(plan: Plan) -> Played {
-    play_on(plan, &InMemory, SchedulerOptions::default())
+    play_on(plan, &RewindableMemory::default(), SchedulerOptions::default())
 }
 
-/// Plays a plan over the backend of a fixture that needs no runtime, with schedulers that work so: to prove that what is broken is noticed.
+/// Plays a plan over the backend of a fixture that needs no runtime, and can take it back in time if the plan does, with schedulers that work so: to prove that what is broken is noticed.
 pub fn play_on(plan: Plan, fixture: &dyn Fixture, options: SchedulerOptions) -> Played {
     let mut world = world::World::new(plan, fixture, options);
     world.chaos();
@@ -67,7 +69,7 @@ pub fn play_on(plan: Plan, fixture: &dyn Fixture, options: SchedulerOptions) -> 
     world.find();
     let events = world.history.events();
     let mut violations = check(&events, End::Drained);
-    if !drained && violations.is_empty() {
+    if !drained {
         violations.push(Violation::Undrained(world::DRAIN_MAX));
     }
     let jobs = events.iter().filter(|event| matches!(event.what, What::Found { .. })).count();
@@ -75,11 +77,18 @@ pub fn play_on(plan: Plan, fixture: &dyn Fixture, options: SchedulerOptions) -> 
 }
 
 fn edges(events: &[Event]) -> BTreeMap<Edge, u64> {
-    let (mut stands, mut edges) = (HashMap::new(), BTreeMap::new());
+    let marks: HashSet<u64> =
+        events.iter().filter_map(|event| if let What::Rewound { mark } = event.what { Some(mark) } else { None }).collect();
+    let (mut stands, mut kept, mut edges) = (HashMap::new(), HashMap::new(), BTreeMap::new());
     for event in events {
-        if let What::Wrote(write) = &event.what {
-            let before = stands.insert(write.job, write.state);
-            *edges.entry((before, write.state)).or_default() += 1;
+        match &event.what {
+            What::Wrote(write) => {
+                let before = stands.insert(write.job, write.state);
+                *edges.entry((before, write.state)).or_default() += 1;
+            }
+            What::Kept { mark } if marks.contains(mark) => drop(kept.insert(*mark, stands.clone())),
+            What::Rewound { mark } => stands = kept.get(mark).cloned().unwrap_or_default(),
+            _ => (),
         }
     }
     edges

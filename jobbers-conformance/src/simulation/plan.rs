@@ -65,7 +65,7 @@ impl Plan {
         for fault in Fault::ALL {
             // The rarer it is among calls, the further a history gets between two of them.
             let often = match fault {
-                Fault::Outage => rng.u32(1..4),
+                Fault::Outage | Fault::Rewind => rng.u32(1..4),
                 Fault::Freeze | Fault::Kill | Fault::Skew | Fault::Jump => rng.u32(2..12),
                 Fault::Hang => rng.u32(2..20),
                 Fault::Poison => 500,

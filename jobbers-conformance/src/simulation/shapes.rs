@@ -20,6 +20,12 @@ pub(crate) const JOB: Task<u32, u32> = Task::new("storm.job").retry(RETRY);
 pub(crate) const RARE: Task<u32, u32> = Task::new("storm.rare").retry(RETRY).queue("bulk").timeout(Duration::from_secs(4));
 /// The join of a map over such jobs.
 pub(crate) const JOIN: Task<u32, u32> = Task::new("storm.join");
+/// The same, and only those workers know it that were started after a deploy.
+pub(crate) const NEW: Task<u32, u32> = Task::new("storm.new").retry(RETRY);
+/// Spends a rate, as often as that allows.
+pub(crate) const RATED: Task<u32, u32> = Task::new("storm.rated").retry(RETRY);
+/// The rate that it spends.
+pub(crate) const RATE: &str = "calls";
 /// The limit that some handlers hold a permit of.
 pub(crate) const LIMIT: &str = "tenant";
 /// How long such a permit is held at most: longer than any of those handlers runs.
@@ -92,9 +98,9 @@ pub(crate) trait Killer: std::fmt::Debug + Send + Sync {
 }
 
 impl Stagehand {
-    /// Teaches a worker all tasks but the rare one.
+    /// Teaches a worker all tasks but the rare and the new one.
     pub(crate) fn teach(&self, worker: Worker) -> Worker {
-        let (jobs, joins) = (self.clone(), self.clone());
+        let (jobs, joins, rates) = (self.clone(), self.clone(), self.clone());
         let job = move |ctx: Ctx, parameter: u32| {
             let hand = jobs.clone();
             async move { hand.act(ctx, parameter).await }
@@ -103,13 +109,17 @@ impl Stagehand {
             let hand = joins.clone();
             async move { hand.join(ctx, expected).await }
         };
-        worker.task(JOB, job).task(JOIN, join)
+        let rated = move |ctx: Ctx, parameter: u32| {
+            let hand = rates.clone();
+            async move { hand.spend(ctx, parameter).await }
+        };
+        worker.task(JOB, job).task(JOIN, join).task(RATED, rated)
     }
 
-    /// Teaches a worker the rare task as well.
-    pub(crate) fn teach_rare(&self, worker: Worker) -> Worker {
+    /// Teaches a worker the rare or the new task as well.
+    pub(crate) fn teach_more(&self, worker: Worker, task: Task<u32, u32>) -> Worker {
         let hand = self.clone();
-        worker.task(RARE, move |ctx: Ctx, parameter: u32| {
+        worker.task(task, move |ctx: Ctx, parameter: u32| {
             let hand = hand.clone();
             async move { hand.act(ctx, parameter).await }
         })
@@ -162,6 +172,17 @@ impl Stagehand {
         Ok(())
     }
 
+    async fn spend(&self, ctx: Ctx, parameter: u32) -> Result<u32, JobError> {
+        let _running = Running::start(self, &ctx);
+        let holder = Holder { job: ctx.id(), nonce: ctx.fence().nonce };
+        let keys = vec![(key(RATE, ["anna", "ben"][parameter as usize / 16 % 2]), 1)];
+        let asked = Acquire { holder, keys, hold: HOLD, mode: Mode::Spend };
+        match self.soon(self.backend.limiter().acquire(&[asked], self.backend.clock().now())).await?.as_slice() {
+            [Decision::Granted] => Ok(parameter),
+            _ => Err(JobError::rate_limited(RATE, Duration::from_secs(1))),
+        }
+    }
+
     /// A call of the handler's own, which does not wait for ever.
     async fn soon<T>(&self, call: impl Future<Output = jobbers_core::Result<T>>) -> Result<T, JobError> {
         Ok(tokio::time::timeout(self.second * 10, call).await??)
@@ -183,14 +204,15 @@ impl Stagehand {
 
     /// A join that runs has to see all its parents ended.
     async fn join(&self, ctx: Ctx, expected: u32) -> Result<u32, JobError> {
-        let _running = Running::start(self, &ctx);
+        let running = Running::start(self, &ctx);
         let (mut parents, mut ended, mut unended) = (ctx.parents(), 0, 0);
         while let Some(page) = parents.next_page().await? {
             let ends = page.iter().filter(|parent| parent.state.is_end()).count();
             ended += ends as u32;
             unended += (page.len() - ends) as u32;
         }
-        self.history.add(self.backend.clock().now(), What::Joined { job: ctx.id(), ended, unended, expected });
+        let (job, fence) = (running.job, running.fence);
+        self.history.add(self.backend.clock().now(), What::Joined { job, fence, ended, unended, expected });
         Ok(ended)
     }
 }

@@ -1,24 +1,25 @@
 //! The world of one seed: its processes, its time, and what befalls them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jobbers_core::client::Client;
-use jobbers_core::driver::{Backend, Bounds, LimitChange};
-use jobbers_core::scheduler::{Scheduler, SchedulerOptions};
-use jobbers_core::worker::{LeaseRuntime, WithScheduler, Worker};
-use jobbers_core::{Clock, DrawSource, Ids, Namespace, SeededDraws, Timestamp};
+use jobbers_core::driver::{Backend, Bounds, LimitChange, Rate};
+use jobbers_core::scheduler::SchedulerOptions;
+use jobbers_core::worker::WithScheduler;
+use jobbers_core::{Clock, DrawSource, Namespace, SeededDraws, Timestamp};
 use tokio::runtime::{Builder, Runtime};
 
-use super::client::Caller;
+use super::cron;
 use super::plan::{LEASE, Mode, Path, Plan};
-use super::process::{Process, Seat};
-use super::shapes::{LIMIT, Stagehand};
+use super::process::Process;
+use super::roles::{Role, Stage};
+use super::shapes::{LIMIT, RATE};
 use crate::faults::{Fault, Faults, Reach};
-use crate::history::History;
+use crate::history::{History, What};
 use crate::kit::{at_millis, limit_name};
-use crate::{Fixture, Opening, truth};
+use crate::{Fixture, Opening, Snapshot, truth};
 
 /// The longest turn in the chaos: within one a process is alone.
 const TURN_MILLIS_MAX: u64 = 200;
@@ -26,6 +27,11 @@ const TURN_MILLIS_MAX: u64 = 200;
 pub(super) const DRAIN_MAX: Duration = Duration::from_secs(2 * 3600);
 /// The bound of the limit that some handlers keep.
 const BOUND: u32 = 2;
+/// The rate that others keep.
+const OFTEN: Rate = Rate { count: 1, period: Duration::from_secs(2), burst: 2 };
+/// How often what the backend holds is kept, in milliseconds, and how many of them: it comes back older by up to two seconds.
+const KEEP_MILLIS: u64 = 500;
+const KEPT_COUNT_MAX: usize = 4;
 
 /// The time of the world: where its turn began.
 #[derive(Debug, Default)]
@@ -35,14 +41,6 @@ impl Clock for WorldClock {
     fn now(&self) -> Timestamp {
         at_millis(self.0.load(Ordering::SeqCst))
     }
-}
-
-/// What a process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Worker(u32),
-    Scheduler,
-    Client,
 }
 
 /// A process, and what is to become of it.
@@ -58,9 +56,18 @@ struct Cast {
     starts: u64,
 }
 
+/// What the backend held.
+struct Kept {
+    at: u64,
+    mark: u64,
+    snapshot: Box<dyn Snapshot>,
+}
+
 /// The world of one seed.
-pub(super) struct World {
+pub(super) struct World<'a> {
     plan: Plan,
+    fixture: &'a dyn Fixture,
+    opening: Opening,
     clock: Arc<WorldClock>,
     rng: fastrand::Rng,
     /// Where calls of the master itself are made.
@@ -75,11 +82,15 @@ pub(super) struct World {
     /// Clients that have nothing left to do.
     idle: Arc<AtomicU32>,
     out_until: u64,
+    /// The oldest first.
+    kept: VecDeque<Kept>,
+    marks: u64,
+    deployed: bool,
     options: SchedulerOptions,
 }
 
-impl World {
-    pub(super) fn new(plan: Plan, fixture: &dyn Fixture, options: SchedulerOptions) -> World {
+impl<'a> World<'a> {
+    pub(super) fn new(plan: Plan, fixture: &'a dyn Fixture, options: SchedulerOptions) -> World<'a> {
         let clock = Arc::new(WorldClock::default());
         let desk = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without I/O starts");
         let opening = Opening {
@@ -93,15 +104,34 @@ impl World {
         let backend = if plan.path == Path::Long { backend.without_take() } else { backend };
         let history = Arc::new(History::default());
         let truth = truth::recorded(&backend, &history).expect("a recorded backend is put together as its own was");
-        let bounds = Some(Bounds { concurrency: Some(BOUND), rate: None });
-        let change = LimitChange::Bounds { limit: limit_name(LIMIT), version: 1, bounds };
-        desk.block_on(truth.limiter().set(&[change], clock.now())).expect("a limiter in memory answers");
+        let change = |limit, bounds| LimitChange::Bounds { limit: limit_name(limit), version: 1, bounds: Some(bounds) };
+        let changes =
+            [change(LIMIT, Bounds { concurrency: Some(BOUND), rate: None }), change(RATE, Bounds { concurrency: None, rate: Some(OFTEN) })];
+        desk.block_on(truth.limiter().set(&changes, clock.now())).expect("a limiter in memory answers");
         let faults = Faults::up_to(plan.seed, plan.profile, plan.faults_max);
         let calm = Faults::new(plan.seed, crate::faults::Profile::default());
         let rng = fastrand::Rng::with_seed(plan.seed ^ 0x5eed);
         let (acts, idle) = (Arc::default(), Arc::default());
-        let mut world =
-            World { plan, clock, rng, desk, truth, history, faults, calm, casts: Vec::new(), acts, idle, out_until: 0, options };
+        let mut world = World {
+            plan,
+            fixture,
+            opening,
+            clock,
+            rng,
+            desk,
+            truth,
+            history,
+            faults,
+            calm,
+            casts: Vec::new(),
+            acts,
+            idle,
+            out_until: 0,
+            kept: VecDeque::new(),
+            marks: 0,
+            deployed: false,
+            options,
+        };
         world.cast();
         world
     }
@@ -154,7 +184,7 @@ impl World {
             for _ in 0..4 {
                 self.turn(turn);
             }
-            if self.idle.load(Ordering::SeqCst) >= self.plan.clients && self.unended() == 0 {
+            if self.idle.load(Ordering::SeqCst) >= self.plan.clients && self.unended() == 0 && self.ticked() {
                 return true;
             }
         }
@@ -171,6 +201,10 @@ impl World {
         self.desk.block_on(truth::found(&self.truth, &self.history)).expect("a store in memory answers");
     }
 
+    fn ticked(&self) -> bool {
+        self.desk.block_on(cron::is_over(&**self.truth.store())).expect("a store in memory answers")
+    }
+
     fn unended(&self) -> u64 {
         let counts = self.desk.block_on(self.truth.store().counts()).expect("a store in memory answers");
         counts.iter().filter(|count| !count.state.is_end()).map(|count| count.jobs).sum()
@@ -178,6 +212,7 @@ impl World {
 
     /// Lets every process live for so long, in an order of chance.
     fn turn(&mut self, millis: u64) {
+        self.deploy();
         self.befall();
         let now = self.now() + millis;
         let mut order: Vec<usize> = (0..self.casts.len()).collect();
@@ -223,6 +258,7 @@ impl World {
             self.out_until = now + self.rng.u64(100..30_000);
             self.faults.set_reachable(Reach::Nothing);
         }
+        self.rewind();
         for place in 0..self.casts.len() {
             if !self.casts[place].sick {
                 continue;
@@ -248,7 +284,41 @@ impl World {
         }
     }
 
-    /// A deploy: workers stop in good order, and are started anew.
+    /// Keeps what the backend holds, and takes it back in time now and then.
+    fn rewind(&mut self) {
+        // In the drain nothing strikes, and of a liveness seed the backend is whole.
+        if self.plan.profile.of(Fault::Rewind) == 0 || self.plan.mode != Mode::Safety {
+            return;
+        }
+        if self.faults.strikes(Fault::Rewind) && !self.kept.is_empty() {
+            let place = self.rng.usize(..self.kept.len());
+            self.kept.truncate(place + 1);
+            let kept = &self.kept[place];
+            self.desk.block_on(kept.snapshot.restore()).expect("what is kept in memory can be restored");
+            self.history.add(self.clock.now(), What::Rewound { mark: kept.mark });
+        }
+        let at = self.now();
+        if self.kept.back().is_none_or(|kept| kept.at + KEEP_MILLIS <= at) {
+            let snapshot = self.desk.block_on(self.fixture.snapshot(&self.opening)).expect("memory can be kept");
+            let snapshot = snapshot.expect("the fixture of a plan that rewinds can take it back in time");
+            self.marks += 1;
+            self.history.add(self.clock.now(), What::Kept { mark: self.marks });
+            self.kept.push_back(Kept { at, mark: self.marks, snapshot });
+            self.kept.drain(..self.kept.len().saturating_sub(KEPT_COUNT_MAX));
+        }
+    }
+
+    /// Halfway through the chaos a worker is started anew, as of then those do that know the new task.
+    fn deploy(&mut self) {
+        if !self.deployed && self.now() >= self.plan.chaos.as_millis() as u64 / 2 {
+            self.deployed = true;
+            if let Some(process) = &self.casts[0].process {
+                process.seat.stop.store(true, Ordering::SeqCst);
+            }
+        }
+    }
+
+    /// Workers stop in good order, and are started anew.
     fn stop_now_and_then(&mut self, place: usize) {
         let cast = &self.casts[place];
         if matches!(cast.role, Role::Worker(_))
@@ -266,68 +336,23 @@ impl World {
         let seed = self.plan.seed.wrapping_mul(1_000_003) ^ (place as u64) << 32 ^ cast.starts;
         let (role, sick, faults) = (cast.role, cast.sick, if cast.sick { self.faults.clone() } else { self.calm.clone() });
         let draws: Arc<dyn DrawSource> = Arc::new(SeededDraws::new(seed));
-        let (truth, history, options) = (self.truth.clone(), self.history.clone(), self.options.clone());
-        let (acts, idle, most) = (self.acts.clone(), self.idle.clone(), self.plan.acts);
+        let truth = self.truth.clone();
         // Schedulers that are told how to work are the only ones.
-        let own = if options == SchedulerOptions::default() { WithScheduler::On } else { WithScheduler::Off };
+        let own = if self.options == SchedulerOptions::default() { WithScheduler::On } else { WithScheduler::Off };
+        let stage = Stage {
+            history: self.history.clone(),
+            options: self.options.clone(),
+            own,
+            deployed: self.deployed,
+            acts: self.acts.clone(),
+            idle: self.idle.clone(),
+            most: self.plan.acts,
+        };
         let mortal = sick && role != Role::Client && self.faults.strikes(Fault::Poison);
         Process::start(now, move |seat| {
             seat.set_mortal(mortal);
             let backend = faults.around_for(&truth, seat.clone(), draws).expect("a wrapped backend is put together as its own was");
-            async move {
-                match role {
-                    Role::Worker(number) => work(backend, history, seat, number, own).await,
-                    Role::Scheduler => tend(backend, options).await,
-                    Role::Client => call(backend, history, acts, idle, most).await,
-                }
-            }
+            stage.play(role, backend, seat)
         })
     }
-}
-
-async fn work(backend: Backend, history: Arc<History>, seat: Arc<Seat>, number: u32, own: WithScheduler) {
-    let second = Duration::from_secs(1);
-    let hand = Stagehand { backend: backend.clone(), history, second, kill: Some(seat.clone()) };
-    let handle = loop {
-        let worker =
-            Worker::queues(["default", "bulk"]).slots(4).lease(LEASE).grace(Duration::from_secs(2)).lease_runtime(LeaseRuntime::Shared);
-        let worker = if number.is_multiple_of(2) {
-            hand.teach_rare(hand.teach(worker))
-        } else {
-            hand.teach(worker).name(format!("worker-{number}"))
-        };
-        let with = if number == 0 { own } else { WithScheduler::Off };
-        // A start may fail as any call may, or hang.
-        match tokio::time::timeout(second * 60, worker.scheduler(with).start(&backend)).await {
-            Ok(Ok(handle)) => break handle,
-            _ => tokio::time::sleep(second / 2).await,
-        }
-    };
-    while !seat.stop.load(Ordering::SeqCst) {
-        tokio::time::sleep(second / 2).await;
-    }
-    drop(handle.stop().await);
-}
-
-async fn tend(backend: Backend, options: SchedulerOptions) {
-    let _scheduler = Scheduler::start_with(&backend, options);
-    std::future::pending::<()>().await;
-}
-
-async fn call(backend: Backend, history: Arc<History>, acts: Arc<AtomicU32>, idle: Arc<AtomicU32>, most: u32) {
-    let (ids, second) = (Ids::default(), Duration::from_secs(1));
-    let client = Client::new(&backend);
-    let caller = Arc::new(Caller { client, history, second });
-    loop {
-        let number = acts.fetch_add(1, Ordering::SeqCst);
-        if number >= most {
-            break;
-        }
-        let run = ids.run(backend.clock().now(), backend.draws().wide());
-        // Nothing that a client does takes for ever, but for a backend that hangs.
-        drop(tokio::time::timeout(second * 120, caller.clone().act(number, run)).await);
-        tokio::time::sleep(Duration::from_millis(backend.draws().number() % 1_500)).await;
-    }
-    idle.fetch_add(1, Ordering::SeqCst);
-    std::future::pending::<()>().await;
 }

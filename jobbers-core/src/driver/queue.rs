@@ -41,6 +41,7 @@ pub trait Queue: Debug + Send + Sync + 'static {
     /// - A delivery that was pulled is hidden from other pulls until `pull.back_at`.
     /// - What is not acked by `pull.back_at` comes back with the first pull whose `now` is not earlier.
     /// - An empty queue, and one that nobody has pushed to, gives nothing and no error.
+    /// - What one pull has given is claimed and acked in any order.
     /// - `more` says that something was left; `partial` that a part of the queue could not be reached.
     ///
     /// Cancel safe: what a dropped future had taken comes back, as after a crash.
