@@ -24,6 +24,8 @@ const NAMESPACE: &str = "jobbers-bench";
 const BATCH: usize = 500;
 /// Batches that are under way at once, on both sides.
 const UNDER_WAY: usize = 4;
+/// Ids that each side sends. What both have sent each side reads: several times what a client reads ahead before anybody asks for it.
+const IDS: usize = 600_000;
 /// The rate of the latency part.
 const RATE: usize = 100;
 
@@ -46,12 +48,13 @@ async fn one(arguments: &Arguments, round: usize) -> Result<Vec<Row>, Trouble> {
     backend.queue().push(&deliveries(&queue, 1)).await?;
     take_all(&backend, &queue, 1).await?;
 
-    let raw = raw_produce(&place, arguments.jobs).await?;
-    rows.push(Row::share("push in batches of 500, of raw produce", ours_push(&backend, &queue, arguments.jobs).await?, raw, 50.0, 80.0));
-    // Both have to read what both have pushed.
-    let all = 2 * arguments.jobs;
-    let raw = tokio::task::block_in_place(|| raw_consume(&place, all))?;
-    rows.push(Row::share("pull and ack, of raw consume", take_all(&backend, &queue, all).await?, raw, 50.0, 80.0));
+    // Whoever reads ahead while others send has less left to read.
+    drop(backend);
+    let backend = jobbers::connect(&place.url).await?;
+    let raw = raw_produce(&place).await?;
+    rows.push(Row::share("push in batches of 500, of raw produce", ours_push(&backend, &queue).await?, raw, 50.0, 80.0));
+    let raw = tokio::task::block_in_place(|| raw_consume(&place))?;
+    rows.push(Row::share("pull and ack, of raw consume", take_all(&backend, &queue, 2 * IDS).await?, raw, 50.0, 80.0));
 
     let parameters = "x".repeat(arguments.parameters);
     let alone = {
@@ -121,13 +124,25 @@ impl Ground {
 }
 
 fn deliveries(queue: &QueueName, count: usize) -> Vec<Delivery> {
-    let one =
-        |n| Delivery { id: JobId::from(RunId::from_u128(n as u128)), queue: queue.clone(), priority: Priority::Normal, place: Place::Back };
+    let one = |_| Delivery { id: fresh(), queue: queue.clone(), priority: Priority::Normal, place: Place::Back };
     (0..count).map(one).collect()
 }
 
+/// An id like any other: what compresses better would be sent faster.
+fn fresh() -> JobId {
+    use std::hash::{BuildHasher, RandomState};
+    let half = || u128::from(RandomState::new().hash_one(0));
+    JobId::from(RunId::from_u128(half() << 64 | half()))
+}
+
+/// Batches of ids, made before the clock runs, for each of those who send at once.
+fn batches(queue: &QueueName) -> Vec<Vec<Vec<Delivery>>> {
+    let sender = |_| (0..IDS / UNDER_WAY / BATCH).map(|_| deliveries(queue, BATCH)).collect();
+    (0..UNDER_WAY).map(sender).collect()
+}
+
 /// Ids a second that plain librdkafka sends, in batches that are awaited.
-async fn raw_produce(place: &Ground, ids: usize) -> Result<f64, Trouble> {
+async fn raw_produce(place: &Ground) -> Result<f64, Trouble> {
     let mut config = place.client();
     for (name, value) in [
         ("acks", "all"),
@@ -140,16 +155,25 @@ async fn raw_produce(place: &Ground, ids: usize) -> Result<f64, Trouble> {
         config.set(name, value);
     }
     let producer: FutureProducer = config.create()?;
+    let senders = batches(&QueueName::new("bench")?);
+    let texts =
+        senders.into_iter().map(|batches| batches.into_iter().map(|batch| batch.iter().map(|one| one.id.to_string()).collect()).collect());
+    let texts: Vec<Vec<Vec<String>>> = texts.collect();
+    // It is connected, and has its number, before the clock runs: so is ours.
+    producer
+        .send_result(FutureRecord::<(), str>::to(&place.topic).payload(&fresh().to_string()))
+        .map_err(|(error, _)| error)?
+        .await?
+        .map_err(|(error, _)| error)?;
     let start = Instant::now();
     let mut all = tokio::task::JoinSet::new();
-    for _ in 0..UNDER_WAY {
+    for batches in texts {
         let (producer, topic) = (producer.clone(), place.topic.clone());
         all.spawn(async move {
-            let id = JobId::from(RunId::from_u128(7)).to_string();
-            for _ in 0..ids / UNDER_WAY / BATCH {
+            for batch in batches {
                 let mut sent = Vec::with_capacity(BATCH);
-                for _ in 0..BATCH {
-                    sent.push(producer.send_result(FutureRecord::<(), str>::to(&topic).payload(&id)).map_err(|(error, _)| error)?);
+                for id in &batch {
+                    sent.push(producer.send_result(FutureRecord::<(), str>::to(&topic).payload(id)).map_err(|(error, _)| error)?);
                 }
                 for sent in sent {
                     sent.await?.map_err(|(error, _)| error)?;
@@ -161,23 +185,19 @@ async fn raw_produce(place: &Ground, ids: usize) -> Result<f64, Trouble> {
     while let Some(done) = all.join_next().await {
         done??;
     }
-    Ok(sent(ids) as f64 / start.elapsed().as_secs_f64())
+    Ok(IDS as f64 / start.elapsed().as_secs_f64())
 }
 
-/// What whole batches come to.
-fn sent(ids: usize) -> usize {
-    ids / UNDER_WAY / BATCH * UNDER_WAY * BATCH
-}
-
-async fn ours_push(backend: &Backend, queue: &QueueName, ids: usize) -> Result<f64, Trouble> {
-    let some = deliveries(queue, BATCH);
+async fn ours_push(backend: &Backend, queue: &QueueName) -> Result<f64, Trouble> {
+    let senders = batches(queue);
+    backend.queue().push(&deliveries(queue, 1)).await?;
     let start = Instant::now();
     let mut all = tokio::task::JoinSet::new();
-    for _ in 0..UNDER_WAY {
-        let (queue, some) = (backend.queue().clone(), some.clone());
+    for batches in senders {
+        let queue = backend.queue().clone();
         all.spawn(async move {
-            for _ in 0..ids / UNDER_WAY / BATCH {
-                queue.push(&some).await?;
+            for batch in batches {
+                queue.push(&batch).await?;
             }
             Ok::<(), Trouble>(())
         });
@@ -185,11 +205,11 @@ async fn ours_push(backend: &Backend, queue: &QueueName, ids: usize) -> Result<f
     while let Some(done) = all.join_next().await {
         done??;
     }
-    Ok(sent(ids) as f64 / start.elapsed().as_secs_f64())
+    Ok(IDS as f64 / start.elapsed().as_secs_f64())
 }
 
 /// Records a second that plain librdkafka reads, in a group of its own; from the first record on.
-fn raw_consume(place: &Ground, records: usize) -> Result<f64, Trouble> {
+fn raw_consume(place: &Ground) -> Result<f64, Trouble> {
     let mut config = place.client();
     for (name, value) in [
         ("group.id", place.topic.as_str()),
@@ -207,14 +227,14 @@ fn raw_consume(place: &Ground, records: usize) -> Result<f64, Trouble> {
     let consumer: BaseConsumer = config.create()?;
     consumer.subscribe(&[&place.topic])?;
     let (mut read, mut start, waiting) = (0, None, Instant::now());
-    while read < sent(records / 2) * 2 {
+    while read < 2 * IDS {
         if let Some(record) = consumer.poll(Duration::from_millis(100)) {
             record?;
             start.get_or_insert_with(Instant::now);
             read += 1;
         }
         if waiting.elapsed() > Duration::from_secs(120) {
-            return Err(format!("{read} of {records} records were read within 2 min").into());
+            return Err(format!("{read} of {} records were read within 2 min", 2 * IDS).into());
         }
     }
     Ok(read as f64 / start.map_or(f64::INFINITY, |start| start.elapsed().as_secs_f64()))
@@ -222,7 +242,6 @@ fn raw_consume(place: &Ground, records: usize) -> Result<f64, Trouble> {
 
 /// Deliveries a second that are pulled and acked; from the first one on.
 async fn take_all(backend: &Backend, queue: &QueueName, ids: usize) -> Result<f64, Trouble> {
-    let ids = if ids < BATCH { ids } else { sent(ids / 2) * 2 };
     let now = Timestamp::from_millis(1_800_000_000_000)?;
     let pull = Pull { queues: vec![(queue.clone(), 300)], max: 300, now, back_at: now + Duration::from_secs(60) };
     let (mut taken, mut start) = (0, None);
@@ -245,6 +264,7 @@ async fn whole(backend: &Backend, arguments: &Arguments, parameters: &str) -> Re
     let client = Client::new(backend);
     let submitted = bulk_submit(&client, arguments.jobs, parameters).await?;
     let drained = drain(backend, arguments.jobs, arguments.slots).await?;
+    eprintln!("  {}: {:.0} submits /s, then {:.0} jobs /s", backend.name(), submitted.per_second, drained.per_second);
     client.close().await;
     Ok(1.0 / (1.0 / submitted.per_second + 1.0 / drained.per_second))
 }
