@@ -20,6 +20,8 @@ use crate::pulse::Pulse;
 const RETENTION_MILLIS: &str = "259200000";
 /// The pause between two looks for a topic that was made a moment ago.
 const NEW_TOPIC_PAUSE: Duration = Duration::from_millis(10);
+/// Within that every broker has heard of a topic that was made.
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
 /// Topics asked for in one call.
 const TOPICS_COUNT_MAX: usize = 100;
 
@@ -194,16 +196,24 @@ impl Topics {
         Err(Error::new(ErrorKind::Invalid, op, format!("topic {topic} at kafka {brokers}: {}; mend it: {mend}", why.join(", "))))
     }
 
-    /// What a topic's settings are; `None` if the user may not ask.
+    /// What a topic's settings are; `None` if the user may not ask. The binding drops the broker's error: a topic that it may not describe, or
+    /// has not heard of since it was made a moment ago, has no settings at all. The latter passes.
     pub(crate) async fn described(&self, topic: &str) -> Option<ConfigResource> {
         let options = AdminOptions::new().request_timeout(Some(ANSWER_WITHIN));
-        let admin = self.admin.get();
-        let asked = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
-        match asked.map(|mut all| all.pop()) {
-            Ok(Some(Ok(config))) => Some(config),
-            answer => {
-                tracing::warn!(topic, ?answer, "kafka: the settings of a topic can not be read (DescribeConfigs), and were not checked");
-                None
+        let (admin, start) = (self.admin.get(), Instant::now());
+        loop {
+            let asked = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
+            match asked.map(|mut all| all.pop()) {
+                Ok(Some(Ok(config))) if !config.entries.is_empty() => return Some(config),
+                Ok(Some(Ok(_))) if start.elapsed() < HEARD_WITHIN => tokio::time::sleep(NEW_TOPIC_PAUSE).await,
+                answer => {
+                    tracing::warn!(
+                        topic,
+                        ?answer,
+                        "kafka: the settings of a topic can not be read (DescribeConfigs), and were not checked"
+                    );
+                    return None;
+                }
             }
         }
     }
