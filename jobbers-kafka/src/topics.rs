@@ -18,7 +18,7 @@ use crate::pulse::Pulse;
 
 /// How long what was pushed is kept: a worker that is away for longer gets its jobs again from the store.
 const RETENTION_MILLIS: &str = "259200000";
-/// The pause between two looks for a topic that was made a moment ago.
+/// The pause between two looks for a topic that was made a moment ago; where its settings are asked for, the first one.
 const NEW_TOPIC_PAUSE: Duration = Duration::from_millis(10);
 /// Within that every broker has heard of a topic that was made.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
@@ -200,12 +200,15 @@ impl Topics {
     /// has not heard of since it was made a moment ago, has no settings at all. The latter passes.
     pub(crate) async fn described(&self, topic: &str) -> Option<ConfigResource> {
         let options = AdminOptions::new().request_timeout(Some(ANSWER_WITHIN));
-        let (admin, start) = (self.admin.get(), Instant::now());
+        let (admin, start, mut pause) = (self.admin.get(), Instant::now(), NEW_TOPIC_PAUSE);
         loop {
             let asked = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await;
             match asked.map(|mut all| all.pop()) {
                 Ok(Some(Ok(config))) if !config.entries.is_empty() => return Some(config),
-                Ok(Some(Ok(_))) if start.elapsed() < HEARD_WITHIN => tokio::time::sleep(NEW_TOPIC_PAUSE).await,
+                Ok(Some(Ok(_))) if start.elapsed() + pause < HEARD_WITHIN => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
                 answer => {
                     tracing::warn!(
                         topic,
