@@ -1,5 +1,6 @@
 //! What happened, in the order in which it was seen: calls, writes, handlers, permits.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -227,6 +228,11 @@ pub enum By {
 pub struct History {
     events: Mutex<Vec<Event>>,
     calls: AtomicU64,
+}
+
+/// The marks that the backend came back to.
+pub(crate) fn rewinds(events: &[Event]) -> HashSet<u64> {
+    events.iter().filter_map(|event| if let What::Rewound { mark } = event.what { Some(mark) } else { None }).collect()
 }
 
 impl History {

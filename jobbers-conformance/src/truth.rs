@@ -25,17 +25,12 @@ pub fn recorded(backend: &Backend, history: &Arc<History>) -> Result<Backend> {
         Arc::new(Shared { backend: backend.clone(), history: history.clone(), turn: tokio::sync::Mutex::new(()), waits: Mutex::default() });
     let store = Arc::new(Truth { store: backend.store().clone(), limiter: backend.limiter().clone(), shared: shared.clone() });
     Backend::new(BackendParts {
-        name: backend.name(),
-        location: backend.location().to_owned(),
-        queue: backend.queue().clone(),
         store: store.clone(),
-        dispatch: backend.dispatch(),
         paired: true,
         limiter: store.clone(),
         take: backend.take().map(|_| store.clone() as Arc<dyn Take>),
-        clock: backend.clock().clone(),
-        draw: backend.draws().clone(),
         open: store,
+        ..backend.parts()
     })
 }
 

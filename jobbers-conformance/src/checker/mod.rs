@@ -11,7 +11,7 @@ use jobbers_core::{JobId, LimitName, TaskName, Timestamp, WorkerId};
 
 use self::spent::{Bound, Spent};
 pub use self::violation::{Rule, Violation};
-use crate::history::{By, Event, What, Write};
+use crate::history::{By, Event, What, Write, rewinds};
 
 /// What has to hold at the end of a history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,8 +25,7 @@ pub enum End {
 /// Checks a history; returns what is broken, in the order in which it was found. O(n), and once more for each time that the store came back
 /// older than it was.
 pub fn check(events: &[Event], end: End) -> Vec<Violation> {
-    let marks = events.iter().filter_map(|event| if let What::Rewound { mark } = event.what { Some(mark) } else { None }).collect();
-    let mut checker = Checker { marks, ..Checker::default() };
+    let mut checker = Checker { marks: rewinds(events), ..Checker::default() };
     for event in events {
         checker.see(event);
     }

@@ -30,7 +30,7 @@ use crate::history::{History, What};
 use crate::kit::{at_millis, limit_name};
 use crate::simulation::client::Caller;
 use crate::simulation::process::{Process, Seat};
-use crate::simulation::shapes::{LIMIT, Stagehand};
+use crate::simulation::shapes::{BOUND, LIMIT, Stagehand};
 use crate::{Fixture, Opening, truth};
 
 /// How long the claims of a process hold: what it left is taken up again by then.
@@ -41,8 +41,6 @@ const TURN_MILLIS: u64 = 100;
 const WORLD_MAX: Duration = Duration::from_secs(300);
 /// Longer than any world: what is not to happen meanwhile.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// The bound of the limit that some handlers keep.
-const BOUND: u32 = 2;
 
 /// The way that jobs take to a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

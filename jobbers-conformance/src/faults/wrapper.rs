@@ -22,17 +22,15 @@ pub(super) fn around(faults: &Arc<Faults>, backend: &Backend, clock: Arc<dyn Clo
         faults: faults.clone(),
     });
     Backend::new(BackendParts {
-        name: backend.name(),
-        location: backend.location().to_owned(),
         queue: faulty.clone(),
         store: faulty.clone(),
-        dispatch: backend.dispatch(),
         paired: true,
         limiter: faulty.clone(),
         take: backend.take().map(|_| faulty.clone() as Arc<dyn Take>),
         clock,
         draw,
         open: faulty,
+        ..backend.parts()
     })
 }
 

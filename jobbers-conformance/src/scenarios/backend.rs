@@ -1,6 +1,5 @@
 //! The opened set of queue, store and limiter.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jobbers_core::driver::{Backend, BackendParts, COMMIT_BYTES_MAX, Capability, Dispatch, DocKey, DocKind, DocVerdict, DocWrite, Op};
@@ -33,30 +32,7 @@ async fn it_dispatches_as_it_was_opened(stage: Stage) -> Outcome {
 }
 
 fn parts(stage: &Stage) -> BackendParts {
-    let backend = &stage.backend;
-    BackendParts {
-        name: backend.name(),
-        location: backend.location().to_owned(),
-        queue: backend.queue().clone(),
-        store: backend.store().clone(),
-        dispatch: backend.dispatch(),
-        paired: true,
-        limiter: backend.limiter().clone(),
-        take: None,
-        clock: backend.clock().clone(),
-        draw: backend.draws().clone(),
-        open: Arc::new(Again(stage.backend.clone())),
-    }
-}
-
-#[derive(Debug)]
-struct Again(Backend);
-
-#[async_trait::async_trait]
-impl jobbers_core::driver::Open for Again {
-    async fn open(&self) -> jobbers_core::Result<(Arc<dyn jobbers_core::driver::StateStore>, Arc<dyn jobbers_core::driver::RateLimiter>)> {
-        self.0.open_second().await
-    }
+    BackendParts { paired: true, take: None, ..stage.backend.parts() }
 }
 
 /// `Invalid` if a store that dispatches itself is given a foreign queue, or does not claim `Capability::AtomicDispatch`; or the other way

@@ -10,25 +10,12 @@ use jobbers_core::{JobId, Result, RunId};
 
 use super::shapes::{JOB, JOIN, NEW, RARE, RATED};
 use crate::history::{History, What};
-use crate::kit::at;
 
 /// How often a submit is sent again before its client gives up.
 const SENDS_MAX: u32 = 40;
 
 /// A submit that is under way.
 type Sending<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
-
-/// What an id is derived from.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Derived {
-    Unique,
-    Tick,
-}
-
-/// The id that everybody makes of the same thing.
-pub(crate) fn derived(from: Derived, number: u64) -> RunId {
-    RunId::from_u128(u128::from(at(0).as_millis()) << 80 | (from as u128) << 64 | u128::from(number))
-}
 
 /// One client with what it needs.
 pub(crate) struct Caller {
@@ -149,7 +136,7 @@ impl Caller {
 
     /// One job at a time for each of two things: its id is derived from the thing, and whoever comes next takes the place of one that ended.
     async fn unique(&self, number: u32) {
-        let run = derived(Derived::Unique, u64::from(number / 16 % 2));
+        let run = RunId::derived(&["unique", &(number / 16 % 2).to_string()]);
         let job = JobId::from(run);
         if self.send(vec![job], || self.client.submit(JOB, &number).id(run).into_future()).await {
             return;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jobbers_core::driver::{DocKey, DocKind, DocVersion, DocWrite, StateStore};
-use jobbers_core::{JobId, Result, SmallText};
+use jobbers_core::{JobId, Result, RunId, SmallText};
 
-use super::client::{Caller, Derived, derived};
+use super::client::Caller;
 use super::shapes::JOB;
 use crate::history::What;
 use crate::kit::at;
@@ -48,7 +48,7 @@ async fn tick(caller: &Caller) -> Result<()> {
     if tick >= TICKS_MAX || at(0) + EVERY * (tick as u32 + 1) > now {
         return Ok(());
     }
-    let run = derived(Derived::Tick, tick);
+    let run = RunId::derived(&["tick", &tick.to_string()]);
     caller.history.add(now, What::Tick { schedule: SCHEDULE, tick, job: JobId::from(run) });
     let call = caller.invoke(vec![JobId::from(run)]);
     let answer = caller.client.submit(JOB, &(tick as u32 * 10)).id(run).await;

@@ -21,7 +21,7 @@ pub(crate) mod shapes;
 mod shrink;
 mod world;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use jobbers_core::record::JobState;
@@ -33,7 +33,7 @@ pub use shrink::shrink;
 
 use crate::checker::{End, Violation, check};
 use crate::faults::Fault;
-use crate::history::{Event, What};
+use crate::history::{Event, What, rewinds};
 use crate::{Fixture, RewindableMemory};
 
 /// A change of a job's state; from `None` it is submitted.
@@ -61,7 +61,8 @@ pub fn play(plan: Plan) -> Played {
     play_on(plan, &RewindableMemory::default(), SchedulerOptions::default())
 }
 
-/// Plays a plan over the backend of a fixture that needs no runtime, and can take it back in time if the plan does, with schedulers that work so: to prove that what is broken is noticed.
+/// Plays a plan over the backend of a fixture that needs no runtime, and can take it back in time if the plan does, with schedulers that
+/// work so: to prove that what is broken is noticed.
 pub fn play_on(plan: Plan, fixture: &dyn Fixture, options: SchedulerOptions) -> Played {
     let mut world = world::World::new(plan, fixture, options);
     world.chaos();
@@ -77,8 +78,7 @@ pub fn play_on(plan: Plan, fixture: &dyn Fixture, options: SchedulerOptions) -> 
 }
 
 fn edges(events: &[Event]) -> BTreeMap<Edge, u64> {
-    let marks: HashSet<u64> =
-        events.iter().filter_map(|event| if let What::Rewound { mark } = event.what { Some(mark) } else { None }).collect();
+    let marks = rewinds(events);
     let (mut stands, mut kept, mut edges) = (HashMap::new(), HashMap::new(), BTreeMap::new());
     for event in events {
         match &event.what {

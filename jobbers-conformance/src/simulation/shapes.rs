@@ -28,6 +28,8 @@ pub(crate) const RATED: Task<u32, u32> = Task::new("storm.rated").retry(RETRY);
 pub(crate) const RATE: &str = "calls";
 /// The limit that some handlers hold a permit of.
 pub(crate) const LIMIT: &str = "tenant";
+/// How many of them there are.
+pub(crate) const BOUND: u32 = 2;
 /// How long such a permit is held at most: longer than any of those handlers runs.
 const HOLD: Duration = Duration::from_secs(60);
 

@@ -15,7 +15,7 @@ use super::cron;
 use super::plan::{LEASE, Mode, Path, Plan};
 use super::process::Process;
 use super::roles::{Role, Stage};
-use super::shapes::{LIMIT, RATE};
+use super::shapes::{BOUND, LIMIT, RATE};
 use crate::faults::{Fault, Faults, Reach};
 use crate::history::{History, What};
 use crate::kit::{at_millis, limit_name};
@@ -25,9 +25,7 @@ use crate::{Fixture, Opening, Snapshot, truth};
 const TURN_MILLIS_MAX: u64 = 200;
 /// The longest time that it may take until everything has ended: a clock that was an hour ahead has set timers that are.
 pub(super) const DRAIN_MAX: Duration = Duration::from_secs(2 * 3600);
-/// The bound of the limit that some handlers keep.
-const BOUND: u32 = 2;
-/// The rate that others keep.
+/// The rate that some handlers keep.
 const OFTEN: Rate = Rate { count: 1, period: Duration::from_secs(2), burst: 2 };
 /// How often what the backend holds is kept, in milliseconds, and how many of them: it comes back older by up to two seconds.
 const KEEP_MILLIS: u64 = 500;

@@ -88,9 +88,14 @@ impl Backend {
     /// The same backend without its fast path: every claim goes the long way.
     #[must_use]
     pub fn without_take(&self) -> Backend {
-        let mut parts = BackendParts::clone(&self.parts);
-        parts.take = None;
+        let parts = BackendParts { take: None, ..self.parts() };
         Backend { parts: Arc::new(parts), ..self.clone() }
+    }
+
+    /// Its parts, to put together another backend with something before some of them: what counts their calls, or cuts them. Each is checked
+    /// and measured already, and is so once more in another backend.
+    pub fn parts(&self) -> BackendParts {
+        BackendParts::clone(&self.parts)
     }
 
     /// The driver's name.

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Once, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock, Once, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use opentelemetry::metrics::{AsyncInstrument, Histogram};
@@ -124,22 +124,21 @@ impl Tally {
     }
 
     pub(crate) fn waited(&self, waited: Duration) {
-        self.wait.get_or_init(|| bound(&histograms()[0], &self.names))(waited.as_secs_f64());
+        self.wait.get_or_init(|| bound(&WAIT, &self.names))(waited.as_secs_f64());
     }
 
     pub(crate) fn ran(&self, ran: Duration) {
-        self.duration.get_or_init(|| bound(&histograms()[1], &self.names))(ran.as_secs_f64());
+        self.duration.get_or_init(|| bound(&DURATION, &self.names))(ran.as_secs_f64());
     }
 }
 
-fn histograms() -> &'static [Histogram<f64>; 2] {
-    static HISTOGRAMS: OnceLock<[Histogram<f64>; 2]> = OnceLock::new();
-    HISTOGRAMS.get_or_init(|| [WAIT_DURATION.histogram(), ATTEMPT_DURATION.histogram()])
-}
+/// Made with the first job, so that a provider which is installed before that has them.
+static WAIT: LazyLock<Histogram<f64>> = LazyLock::new(|| WAIT_DURATION.histogram());
+static DURATION: LazyLock<Histogram<f64>> = LazyLock::new(|| ATTEMPT_DURATION.histogram());
 
 type Tallies = HashMap<(QueueName, TaskName), Arc<Tally>>;
 
-static TALLIES: OnceLock<RwLock<Tallies>> = OnceLock::new();
+static TALLIES: LazyLock<RwLock<Tallies>> = LazyLock::new(RwLock::default);
 
 /// What a thread has met: it asks the others about each pair once.
 #[derive(Default)]
@@ -169,7 +168,7 @@ pub(crate) fn tally<R>(queue: &QueueName, task: &TaskName, with: impl FnOnce(&Ta
 fn shared(queue: &QueueName, task: &TaskName) -> Arc<Tally> {
     static COUNTERS: Once = Once::new();
     COUNTERS.call_once(make_counters);
-    let mut all = TALLIES.get_or_init(RwLock::default).write().unwrap_or_else(PoisonError::into_inner);
+    let mut all = TALLIES.write().unwrap_or_else(PoisonError::into_inner);
     let other = || (QueueName::new("other").expect("it is a name"), TaskName::new("other").expect("it is a name"));
     let key = (queue.clone(), task.clone());
     let (queue, task) = if all.len() < TALLIES_COUNT_MAX || all.contains_key(&key) { key } else { other() };
@@ -180,7 +179,7 @@ fn make_counters() {
     for metric in [SUBMITTED, ATTEMPTS, ENDED] {
         let last = Key::from_static_str(metric.attributes[2]);
         metric.observed_counter(move |counter: &dyn AsyncInstrument<u64>| {
-            let all = TALLIES.get_or_init(RwLock::default).read().unwrap_or_else(PoisonError::into_inner);
+            let all = TALLIES.read().unwrap_or_else(PoisonError::into_inner);
             for tally in all.values() {
                 for (count, _, value) in COUNTS.iter().filter(|(_, of, _)| of.name == metric.name) {
                     let sum = tally.counts.sum(*count as usize);
@@ -231,7 +230,7 @@ mod tests {
         for n in 0..TALLIES_COUNT_MAX + 10 {
             tally(&QueueName::new(&format!("queue-{n}")).unwrap(), &task, |tally| tally.count(Count::SubmitNew));
         }
-        let all = TALLIES.get().unwrap().read().unwrap();
+        let all = TALLIES.read().unwrap();
         let sum = |tally: &Arc<Tally>| tally.counts.sum(Count::SubmitNew as usize);
         let counted: u64 = all.values().filter(|tally| tally.task == task || tally.task.as_str() == "other").map(sum).sum();
         assert!(counted >= TALLIES_COUNT_MAX as u64 + 10, "{counted}");

@@ -1,7 +1,6 @@
 //! Which attempts are traced, and how they are tied to the traces of their submits.
 
 use std::cell::Cell;
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::OnceLock;
@@ -104,11 +103,5 @@ impl<F: Future<Output = ()>> Future for Traced<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let kept = self.kept;
         kept.run(|| Pin::new(&mut self.attempt).poll(context))
-    }
-}
-
-impl<F> fmt::Debug for Traced<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Traced").field("kept", &self.kept).finish_non_exhaustive()
     }
 }

@@ -17,12 +17,10 @@ use crate::driver::Backend;
 use crate::error::{Error, ErrorKind, Result};
 use crate::record::JobState;
 use crate::scheduler::tend_once;
-use crate::worker::{Watch, Worker};
+use crate::worker::{LEASE, Watch, Worker};
 
 /// What plays one point alone.
 const VARIABLE: &str = "JOBBERS_CRASH_POINT";
-/// The lease that is waited for if no worker has said another one: a worker's default.
-const LEASE: Duration = Duration::from_secs(15);
 /// How often a process is started: only one crash strikes it.
 const STARTS_MAX: u32 = 3;
 
@@ -92,6 +90,7 @@ pub fn crash_points(scene: impl Fn(&Crash)) -> Points {
 pub struct Crash {
     kit: Kit,
     cutter: Arc<Cutter>,
+    /// The longest of a worker, a default one among them: what a process leaves is given back by then.
     lease: Cell<Duration>,
 }
 

@@ -50,6 +50,6 @@ pub use layer::{Handled, HandlerCall, HandlerError, HandlerService};
 pub use lone::LoneAttempt;
 pub(crate) use metrics::meters;
 pub use parents::{PARENTS_PAGE_COUNT, Parent, Parents};
-pub(crate) use settings::Watch;
+pub(crate) use settings::{LEASE, Watch};
 pub use settings::{LEASE_MAX, LEASE_MIN, LeaseRuntime, OnSilence, SLOTS_COUNT_MAX, WithScheduler};
 pub use stop::StopReport;

@@ -10,6 +10,8 @@ use crate::policy::Rate;
 
 /// Most slots of one worker: each may hold a parameter and an output of the largest size.
 pub const SLOTS_COUNT_MAX: usize = 65_536;
+/// How long a claim holds by default.
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
 /// The shortest lease: a third of it has to cover a round trip to a busy store.
 pub const LEASE_MIN: Duration = Duration::from_millis(100);
 /// The longest lease: what a vanished worker held waits so long.
@@ -81,7 +83,7 @@ impl Settings {
             queues: Vec::new(),
             slots: std::thread::available_parallelism().map_or(1, usize::from),
             rate: None,
-            lease: Duration::from_secs(15),
+            lease: LEASE,
             grace: Duration::from_secs(30),
             step_interval: Duration::from_secs(1),
             scheduler: WithScheduler::On,

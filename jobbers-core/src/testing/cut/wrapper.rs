@@ -24,17 +24,15 @@ pub(super) fn around(cutter: &Arc<Cutter>, backend: &Backend, clock: Arc<dyn Clo
         backend: backend.clone(),
     });
     Backend::new(BackendParts {
-        name: backend.name(),
-        location: backend.location().to_owned(),
         queue: parts.clone(),
         store: parts.clone(),
-        dispatch: backend.dispatch(),
         paired: true,
         limiter: parts.clone(),
         take: backend.take().map(|_| parts.clone() as Arc<dyn Take>),
         clock,
         draw,
         open: parts,
+        ..backend.parts()
     })
 }
 
