@@ -2,26 +2,24 @@
 //!
 //! `JOBBERS_CRASH_POINT=12:dies-after` plays that point alone: name the flow and its road as well, `one::Take`.
 
+#[path = "crash_points/planted.rs"]
+mod planted;
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use async_trait::async_trait;
+use jobbers_conformance::InMemory;
 use jobbers_conformance::crash::{Flow, Road, points};
-use jobbers_conformance::sabotage::{Sabotage, Sabotaged};
-use jobbers_conformance::{Fixture, InMemory, Opening};
 use jobbers_core::client::Client;
-use jobbers_core::driver::{
-    Backend, BackendParts, Capabilities, Delivery, Dispatch, Open, Pull, Pulled, Queue, RateLimiter, Receipt, StateStore,
-};
 use jobbers_core::task::Task;
 use jobbers_core::testing::Kit;
 use jobbers_core::testing::cut::{Cutter, Point};
-use jobbers_core::{QueueName, Result, RunId};
+use jobbers_core::{Result, RunId};
 use libtest_mimic::{Arguments, Failed, Trial};
 
 /// What plays one point alone.
@@ -50,9 +48,10 @@ fn main() -> ExitCode {
     trials.push(Trial::test("a_submit_that_is_dropped_at_any_poll_can_be_sent_again", || dropped(submit_one)));
     trials.push(Trial::test("a_batch_that_is_dropped_at_any_poll_can_be_sent_again", || dropped(submit_batch)));
     trials.push(Trial::test("a_map_that_is_dropped_at_any_poll_can_be_sent_again", || dropped(submit_map)));
-    trials.push(Trial::test("planted::a_client_that_sends_again_under_a_fresh_id", fresh_id));
-    trials.push(Trial::test("planted::a_queue_that_forgets_what_it_gave_out", early_ack));
-    trials.push(Trial::test("planted::a_store_that_writes_over_what_its_writer_has_not_seen", no_fence));
+    trials.push(Trial::test("planted::a_client_that_sends_again_under_a_fresh_id", planted::fresh_id));
+    trials.push(Trial::test("planted::a_queue_that_forgets_what_it_gave_out", planted::early_ack));
+    trials.push(Trial::test("planted::a_store_that_writes_over_what_its_writer_has_not_seen", planted::no_fence));
+    trials.push(Trial::test("planted::a_commit_of_several_requests", planted::several_requests));
     let ended = libtest_mimic::run(&arguments, trials);
     let (total, played) = (total.load(Ordering::SeqCst), played.load(Ordering::SeqCst));
     println!("{total} crash points in {played} flows");
@@ -137,98 +136,4 @@ fn dropped<F: Future<Output = (usize, bool)>>(submit: impl Fn(Client) -> F) -> R
         }
         Err("it does not end".into())
     })
-}
-
-// What is planted.
-
-/// Without a fence, what a lost answer hides is written twice.
-fn no_fence() -> Result<(), Failed> {
-    let broken = points(&Flow::ALL[0], Road::Take, || Sabotaged::by(Sabotage::NoFence), None).err().ok_or("it is not noticed")?;
-    let words = broken.to_string();
-    if broken.point.is_some() && words.contains("by a writer that had loaded") { Ok(()) } else { Err(words.into()) }
-}
-
-fn fresh_id() -> Result<(), Failed> {
-    let broken = points(&Flow::FORGETFUL, Road::Take, || InMemory, None).err().ok_or("it is not noticed")?;
-    let words = broken.to_string();
-    if broken.point.is_some() && words.contains("the jobs ended as {Succeeded: 2}") { Ok(()) } else { Err(words.into()) }
-}
-
-fn early_ack() -> Result<(), Failed> {
-    let broken = points(&Flow::ALL[0], Road::Pull, || Hasty, None).err().ok_or("it is not noticed")?;
-    let words = broken.to_string();
-    if broken.point.is_some() && words.contains("not all has ended: {Ready: 1}") { Ok(()) } else { Err(words.into()) }
-}
-
-/// A backend in memory whose queue acks what it gives out, before anybody has claimed it.
-#[derive(Debug, Clone, Copy)]
-struct Hasty;
-
-#[async_trait]
-impl Fixture for Hasty {
-    fn name(&self) -> &'static str {
-        "hasty"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        InMemory.capabilities()
-    }
-
-    async fn open(&self, opening: &Opening) -> Result<Backend> {
-        let backend = InMemory.open(opening).await?;
-        let parts = Arc::new(HastyQueue(backend.clone()));
-        Backend::new(BackendParts {
-            name: backend.name(),
-            location: backend.location().to_owned(),
-            queue: parts.clone(),
-            store: backend.store().clone(),
-            dispatch: Dispatch::Own,
-            paired: true,
-            limiter: backend.limiter().clone(),
-            take: None,
-            clock: backend.clock().clone(),
-            draw: backend.draws().clone(),
-            open: parts,
-        })
-    }
-}
-
-#[derive(Debug)]
-struct HastyQueue(Backend);
-
-#[async_trait]
-impl Queue for HastyQueue {
-    fn capabilities(&self) -> Capabilities {
-        self.0.queue().capabilities()
-    }
-
-    async fn push(&self, deliveries: &[Delivery]) -> Result<()> {
-        self.0.queue().push(deliveries).await
-    }
-
-    async fn pull(&self, pull: &Pull) -> Result<Pulled> {
-        let pulled = self.0.queue().pull(pull).await?;
-        let receipts: Vec<Receipt> = pulled.items.iter().map(|(_, receipt)| receipt.clone()).collect();
-        self.0.queue().ack(&receipts).await?;
-        Ok(pulled)
-    }
-
-    async fn listen(&self, queues: &[QueueName], most: Duration) -> Result<()> {
-        self.0.queue().listen(queues, most).await
-    }
-
-    async fn ack(&self, receipts: &[Receipt]) -> Result<()> {
-        self.0.queue().ack(receipts).await
-    }
-
-    async fn depth(&self, queues: &[QueueName]) -> Result<Vec<u64>> {
-        self.0.queue().depth(queues).await
-    }
-}
-
-#[async_trait]
-impl Open for HastyQueue {
-    async fn open(&self) -> Result<(Arc<dyn StateStore>, Arc<dyn RateLimiter>)> {
-        self.0.open_second().await
-    }
 }

@@ -63,12 +63,27 @@ impl Road {
 /// # Errors
 /// The first play that goes wrong.
 pub fn points<F: Fixture>(flow: &Flow, road: Road, fixture: impl Fn() -> F, only: Option<Point>) -> Result<Points, Broken> {
-    each_point(only, |cutter| play(flow, road, &fixture(), cutter))
+    points_of(flow, road, fixture, Ok, only)
+}
+
+/// The same, with a part of the driver that is cut as well: `driver` puts it on top of the backend that each process calls, so that a call
+/// that it makes of several has a point between them.
+///
+/// # Errors
+/// The first play that goes wrong.
+pub fn points_of<F: Fixture>(
+    flow: &Flow,
+    road: Road,
+    fixture: impl Fn() -> F,
+    driver: fn(Backend) -> jobbers_core::Result<Backend>,
+    only: Option<Point>,
+) -> Result<Points, Broken> {
+    each_point(only, |cutter| play(flow, road, &fixture(), driver, cutter))
 }
 
 /// Plays a flow once.
-fn play(flow: &Flow, road: Road, fixture: &dyn Fixture, cutter: &Arc<Cutter>) -> Result<(), String> {
-    let mut world = World::open(flow, road, fixture)?;
+fn play(flow: &Flow, road: Road, fixture: &dyn Fixture, driver: Driver, cutter: &Arc<Cutter>) -> Result<(), String> {
+    let mut world = World::open(flow, road, fixture, driver)?;
     let mut process = world.start(cutter, 1);
     let mut again = false;
     while world.clock.millis() < WORLD_MAX.as_millis() as u64 {
@@ -92,6 +107,9 @@ fn play(flow: &Flow, road: Road, fixture: &dyn Fixture, cutter: &Arc<Cutter>) ->
     Err(format!("after {WORLD_MAX:?} not all has ended: {:?}", world.states()))
 }
 
+/// What lies between a process and the calls that are cut.
+type Driver = fn(Backend) -> jobbers_core::Result<Backend>;
+
 /// The time of the world.
 #[derive(Debug, Default)]
 struct WorldClock(AtomicU64);
@@ -111,6 +129,7 @@ impl Clock for WorldClock {
 /// The world of one play.
 struct World<'a> {
     flow: &'a Flow,
+    driver: Driver,
     clock: Arc<WorldClock>,
     /// Where calls of the master itself are made.
     desk: Runtime,
@@ -121,7 +140,7 @@ struct World<'a> {
 }
 
 impl World<'_> {
-    fn open<'a>(flow: &'a Flow, road: Road, fixture: &dyn Fixture) -> Result<World<'a>, String> {
+    fn open<'a>(flow: &'a Flow, road: Road, fixture: &dyn Fixture, driver: Driver) -> Result<World<'a>, String> {
         let clock = Arc::new(WorldClock::default());
         let desk = Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime without I/O starts");
         let opening = Opening {
@@ -138,16 +157,17 @@ impl World<'_> {
         let bounds = Some(Bounds { concurrency: Some(BOUND), rate: None });
         let change = LimitChange::Bounds { limit: limit_name(LIMIT), version: 1, bounds };
         desk.block_on(truth.limiter().set(&[change], clock.now())).map_err(|error| error.to_string())?;
-        Ok(World { flow, clock, desk, truth, history, done: Arc::default() })
+        Ok(World { flow, driver, clock, desk, truth, history, done: Arc::default() })
     }
 
     fn start(&mut self, cutter: &Arc<Cutter>, seed: u64) -> Process {
         self.done = Arc::default();
         let (truth, history, done) = (self.truth.clone(), self.history.clone(), self.done.clone());
-        let (script, cutter) = (self.flow.script, cutter.clone());
+        let (script, driver, cutter) = (self.flow.script, self.driver, cutter.clone());
         Process::start(self.clock.millis(), move |seat| {
             let draws = Arc::new(SeededDraws::new(seed));
-            let backend = cutter.around_for(&truth, seat.clone(), draws).expect("a wrapped backend is put together as its own was");
+            let backend = cutter.around_for(&truth, seat.clone(), draws).and_then(driver);
+            let backend = backend.expect("a wrapped backend is put together as its own was");
             async move {
                 let options = SchedulerOptions::default();
                 let _scheduler = Scheduler::start_with(&backend, without_reconcile(options));
