@@ -38,6 +38,16 @@ fn times_lie_between_1970_and_9999() {
 }
 
 #[test]
+fn questions_are_answered_or_their_cursor_is_refused() {
+    fuzz::play("cursors", &fuzz::cursors_corpus(), fuzz::cursors);
+}
+
+#[test]
+fn states_are_refused_or_read_back_as_themselves() {
+    fuzz::play("states", &texts(&["waiting", "succeeded", "ready,dead", "READY", "*"]), fuzz::states);
+}
+
+#[test]
 fn a_rule_that_is_broken_is_found() {
     let quiet = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));

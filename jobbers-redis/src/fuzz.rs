@@ -95,6 +95,18 @@ fn record(stored: &Stored) {
     }
 }
 
+/// Bytes as what a page of each kind goes on with: none, or one that is written as itself.
+///
+/// # Panics
+/// If they are neither.
+pub fn cursors(bytes: &[u8]) {
+    for written in store::cursors_read(bytes).into_iter().flatten() {
+        // An id of step 0 is written shorter than it may be read.
+        let same = written == bytes || bytes.strip_suffix(&[0; 4]) == Some(&written);
+        assert!(same, "a cursor is written as another one: {written:?}");
+    }
+}
+
 /// Text as names: every key that is made of them has one hash tag, and starts with it.
 ///
 /// # Panics
@@ -166,6 +178,15 @@ mod tests {
     #[test]
     fn packed_records_are_read_or_refused() {
         fuzz::play("packed", &packed_corpus(), packed);
+    }
+
+    #[test]
+    fn cursors_are_read_or_none() {
+        let rank = [&7_u64.to_be_bytes()[..], &pack::id_bytes(JobId::new(RunId::from_u128(77), 3))].concat();
+        let line = [&[1, 2, 4][..], b"mail", &[0, 0, 0, 0, 0, 0, 0, 9]].concat();
+        let corpus = [rank.clone(), [&line[..], &rank].concat(), line, [&[3][..], &77_u64.to_be_bytes()].concat()];
+        assert!(corpus.iter().all(|bytes| store::cursors_read(bytes).iter().any(Option::is_some)), "what is changed is no cursor");
+        fuzz::play("redis_cursors", &corpus, cursors);
     }
 
     #[test]

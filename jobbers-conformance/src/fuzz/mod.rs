@@ -4,6 +4,7 @@
 //! run the same function under cargo-fuzz. `JOBBERS_SEED` replays a run, `JOBBERS_FUZZ_CASES` makes it longer.
 
 mod core;
+mod cursors;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 pub use self::core::{ids, limiter_rows, limiter_rows_corpus, names, record_parts, record_parts_corpus, times};
+pub use self::cursors::{cursors, cursors_corpus, states};
 
 /// Cases of one target, unless `JOBBERS_FUZZ_CASES` says how many.
 pub const CASES_DEFAULT: u64 = 20_000;

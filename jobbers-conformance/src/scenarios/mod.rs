@@ -99,7 +99,7 @@ macro_rules! subjects {
 }
 
 subjects! {
-    queue, store_commit, store_insert, store_update, store_lease, store_release, store_due, store_look, store_prune,
+    queue, store_commit, store_insert, store_update, store_lease, store_release, store_due, store_look, store_cursor, store_prune,
     documents, limiter_bounds, limiter_rate, limiter_wait, backend, take, trouble,
     engine_run, engine_fail, engine_lost, engine_flow, engine_rewind, fault,
 }

@@ -82,7 +82,7 @@ async fn listed(stage: &Stage, filter: &Filter, limit: usize) -> Outcome<Vec<(Jo
     Ok(all)
 }
 
-fn of(state: JobState) -> Filter {
+pub(super) fn of(state: JobState) -> Filter {
     Filter { state, queue: None, task: None }
 }
 

@@ -62,6 +62,7 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// - Each record that is present throughout a whole scan comes at least once.
     /// - Records that come and change meanwhile do not hide others.
     /// - The last page has no `next`.
+    /// - A cursor of another question or another driver, or one that was changed, is refused as `Invalid`; a driver sees none of those.
     async fn scan(&self, cursor: Option<Cursor>, limit: usize) -> Result<Scanned>;
 
     /// One page of a state (of one queue, if asked) in the state's own order.
@@ -70,6 +71,7 @@ pub trait StateStore: Debug + Send + Sync + 'static {
     /// - Ends come newest first by `ended_at`, Scheduled by `wake_at`, all others by `created_at`.
     /// - Pages go on while jobs come and go: what is there throughout is neither left out nor listed twice.
     /// - Other filters are applied over a bounded look: a page may be short, or empty, and still have a `next`.
+    /// - A cursor of another question or another driver, or one that was changed, is refused as `Invalid`; a driver sees none of those.
     /// - Without [`Capability::List`](super::Capability::List) it is refused as `Unsupported`.
     async fn list(&self, filter: &Filter, page: &Page) -> Result<Listing>;
 
@@ -115,7 +117,8 @@ pub struct Due {
     pub partial: bool,
 }
 
-/// Where a scan or a listing goes on; opaque to all but its store.
+/// Where a scan or a listing goes on; opaque to all but its store. [`Backend`](super::Backend) seals it with the question: see
+/// [`StateStore::scan`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cursor(pub Bytes);
 

@@ -46,7 +46,7 @@ impl Store {
                 return Ok(scanned);
             }
             if scanned.heads.len() >= limit {
-                scanned.next = Some(Cursor([&[number as u8][..], &u64::to_be_bytes(within)].concat().into()));
+                scanned.next = Some(write_cursor(number, within));
                 return Ok(scanned);
             }
         }
@@ -82,7 +82,11 @@ impl Store {
     }
 }
 
-fn read_cursor(cursor: &Cursor) -> Option<(usize, u64)> {
+pub(super) fn write_cursor(bucket: usize, within: u64) -> Cursor {
+    Cursor([&[bucket as u8][..], &within.to_be_bytes()].concat().into())
+}
+
+pub(super) fn read_cursor(cursor: &Cursor) -> Option<(usize, u64)> {
     let (bucket, within) = cursor.0.split_first()?;
     let within = u64::from_be_bytes(within.try_into().ok()?);
     (usize::from(*bucket) < BUCKETS_COUNT).then_some((usize::from(*bucket), within))

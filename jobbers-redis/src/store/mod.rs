@@ -15,6 +15,14 @@ mod shapes;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use documents::read as read_document;
 
+/// Bytes as a cursor of each kind, written again.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn cursors_read(bytes: &[u8]) -> [Option<bytes::Bytes>; 3] {
+    let cursor = Cursor(bytes::Bytes::copy_from_slice(bytes));
+    let rank = list::read_rank(&cursor).map(|rank| list::write_rank(&rank).0);
+    [rank, ready::place_read(&cursor), look::read_cursor(&cursor).map(|(bucket, within)| look::write_cursor(bucket, within).0)]
+}
+
 use async_trait::async_trait;
 use jobbers_core::driver::{
     CALL_JOBS_MAX, Capabilities, Capability, Commit, Count, Cursor, Dispatch, Doc, DocKey, DocKind, DocVerdict, DocWrite, Due, Filter,

@@ -176,6 +176,13 @@ impl Store {
     }
 }
 
+/// A place, written again.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn place_read(cursor: &Cursor) -> Option<bytes::Bytes> {
+    let long = cursor.0.first() == Some(&LONG);
+    read_place(cursor).filter(|_| long).map(|place| write_place(&place).0)
+}
+
 fn write_place(place: &Place) -> Cursor {
     let mut to = vec![LONG, place.line.level, place.line.queue.as_str().len() as u8];
     to.extend_from_slice(place.line.queue.as_str().as_bytes());

@@ -6,6 +6,7 @@ mod check;
 mod limiter;
 mod observer;
 mod queue;
+mod seal;
 mod store;
 mod take;
 #[cfg(test)]

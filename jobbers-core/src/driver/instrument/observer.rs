@@ -49,6 +49,10 @@ impl Observer {
         Observer { driver, calls: DRIVER_CALLS.counter(), duration: DRIVER_DURATION.histogram() }
     }
 
+    pub(super) fn driver(&self) -> &'static str {
+        self.driver
+    }
+
     /// Awaits the call of so many items. One that is dropped is not counted: nobody knows what became of it.
     pub(super) async fn call<T: Answer>(&self, call: &'static str, items: usize, future: impl Future<Output = T>) -> T {
         let span =

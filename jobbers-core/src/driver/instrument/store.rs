@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::check;
 use super::observer::Observer;
+use super::seal::Question;
 use crate::driver::{
     Capabilities, Capability, Commit, Count, Cursor, Doc, DocKey, DocKind, DocVerdict, DocWrite, Due, Filter, Listing, Page, Scanned,
     StateStore, Verdict,
@@ -56,7 +57,11 @@ impl StateStore for Checked {
 
     async fn scan(&self, cursor: Option<Cursor>, limit: usize) -> Result<Scanned> {
         check::page("scan records", limit)?;
-        self.observer.call("scan", limit, self.inner.scan(cursor, limit)).await
+        let question = Question::scan(self.observer.driver());
+        let cursor = question.open(cursor)?;
+        let mut scanned = self.observer.call("scan", limit, self.inner.scan(cursor, limit)).await?;
+        scanned.next = question.seal(scanned.next);
+        Ok(scanned)
     }
 
     async fn list(&self, filter: &Filter, page: &Page) -> Result<Listing> {
@@ -64,7 +69,11 @@ impl StateStore for Checked {
             return Err(unsupported("list jobs", "this store keeps no lists; scan it, or use a backend with the capability `list`"));
         }
         check::page("list jobs", page.limit)?;
-        self.observer.call("list", page.limit, self.inner.list(filter, page)).await
+        let question = Question::list(self.observer.driver(), filter);
+        let page = Page { after: question.open(page.after.clone())?, limit: page.limit };
+        let mut listing = self.observer.call("list", page.limit, self.inner.list(filter, &page)).await?;
+        listing.next = question.seal(listing.next);
+        Ok(listing)
     }
 
     async fn unended(&self, runs: &[RunId]) -> Result<Vec<u64>> {

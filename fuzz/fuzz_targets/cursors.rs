@@ -1,0 +1,3 @@
+#![cfg_attr(fuzzing, no_main)]
+
+jobbers_fuzz::target!(jobbers_conformance::fuzz::cursors);
