@@ -24,6 +24,7 @@ mod properties;
 mod pulse;
 mod queue;
 mod receipt;
+mod rights;
 mod steal;
 mod topic;
 mod topics;

@@ -14,6 +14,7 @@ use crate::poll::Reader;
 use crate::produce::Producer;
 use crate::pulse::Pulse;
 use crate::queue::KafkaQueue;
+use crate::rights::{self, Limit};
 use crate::topic;
 use crate::topics::Topics;
 use crate::url::{self, Target};
@@ -53,7 +54,8 @@ pub async fn open_with(url: &str, config: Config, store: BackendParts) -> Result
     let topics = Topics::new(idle)?;
     topics.may_make(brokers).await?;
     may_join(&topics.idle).await?;
-    let durable = check_topics(&topics, brokers).await?;
+    let (durable, limit) = check_topics(&topics, brokers).await?;
+    rights::may_write(&target, &pulse, limit).await?;
     let mut capabilities = Capabilities::of(&[Capability::MultiProcess]);
     if durable {
         capabilities = capabilities.either(Capabilities::of(&[Capability::Durable]));
@@ -98,8 +100,9 @@ async fn may_join(idle: &Idle) -> Result<()> {
     }
 }
 
-/// Checks the topics that are there; answers whether what is acknowledged survives a broker, on them and on those that will be made.
-async fn check_topics(topics: &Topics, brokers: usize) -> Result<bool> {
+/// Checks the topics that are there; answers whether what is acknowledged survives a broker, on them and on those that will be made, and what
+/// one of them takes at most.
+async fn check_topics(topics: &Topics, brokers: usize) -> Result<(bool, Option<Limit>)> {
     let Target { config, .. } = &*topics.idle.target;
     let (copies, in_sync) = config.copies(brokers);
     let mut durable = copies >= 2 && in_sync >= 2;
@@ -111,13 +114,13 @@ async fn check_topics(topics: &Topics, brokers: usize) -> Result<bool> {
     let start = topic::start(config);
     let names: Vec<String> = all.await?.topics().iter().map(|one| one.name().to_owned()).filter(|name| name.starts_with(&start)).collect();
     topics.look(OP, &names).await?;
+    let mut limit = None;
     for name in &names {
         let shape = topics.shape(OP, name).await?.0;
-        let least = match topics.described(name).await.as_ref().and_then(|config| config.get("min.insync.replicas")?.value.clone()) {
-            Some(value) => value.parse().unwrap_or(1),
-            None => 1,
-        };
-        durable &= shape.is_none_or(|shape| shape.copies >= 2) && least >= 2;
+        let settings = topics.described(name).await;
+        let number = |setting: &str| settings.as_ref()?.get(setting)?.value.as_deref()?.parse::<usize>().ok();
+        durable &= shape.is_none_or(|shape| shape.copies >= 2) && number("min.insync.replicas").unwrap_or(1) >= 2;
+        limit = limit.or_else(|| Some((name.clone(), number("max.message.bytes")?)));
     }
-    Ok(durable)
+    Ok((durable, limit))
 }

@@ -309,11 +309,15 @@ impl Member {
 
     /// A line that nobody empties is read no further: its partitions are paused, and the group keeps its member.
     fn hold_back(&self, reader: &Reader, paused: &mut Vec<Place32>) {
-        if reader.intake.above(LINE_COUNT_MAX).is_empty() {
+        let full = |paused: &[Place32]| -> Vec<Place32> {
+            reader.intake.above(LINE_COUNT_MAX).into_iter().filter(|place| !paused.contains(place)).collect()
+        };
+        // One that is paused already is waited for no more: others would get on only as often as this waits.
+        if full(paused).is_empty() {
             return;
         }
         reader.intake.wait_for_room(LINE_COUNT_MAX, ROOM_WAIT);
-        let full: Vec<Place32> = reader.intake.above(LINE_COUNT_MAX).into_iter().filter(|place| !paused.contains(place)).collect();
+        let full = full(paused);
         if !full.is_empty() && self.consumer.pause(&self.list(reader, &full)).is_ok() {
             paused.extend(full);
         }
@@ -341,10 +345,16 @@ impl Member {
     }
 
     /// Wakes the library's threads that read these partitions. One that has nothing to read sleeps for a second, and a resume does not wake it;
-    /// a question to its broker does.
+    /// a question to its broker does. The answer waits behind a fetch, and this thread not for it.
     fn wake(&self, mut list: TopicPartitionList) {
-        if let Err(error) = list.set_all_offsets(Offset::End).and_then(|()| self.consumer.offsets_for_times(list, WAKE_WITHIN).map(drop)) {
-            tracing::debug!(%error, "kafka: partitions that go on were not woken; they wake up within a second");
+        let consumer = self.consumer.clone();
+        let ask = move || {
+            if let Err(error) = list.set_all_offsets(Offset::End).and_then(|()| consumer.offsets_for_times(list, WAKE_WITHIN).map(drop)) {
+                tracing::debug!(%error, "kafka: partitions that go on were not woken; they wake up within a second");
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("jobbers-kafka-wake".into()).spawn(ask) {
+            tracing::debug!(%error, "kafka: no thread wakes partitions that go on; they wake up within a second");
         }
     }
 

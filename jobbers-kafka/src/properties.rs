@@ -89,8 +89,8 @@ const HEARTBEAT_MAX: Duration = Duration::from_millis(500);
 pub(crate) fn of_consumer(brokers: &str, config: &Config) -> ClientConfig {
     let (group, session) = (topic::group(config), config.session_timeout.as_millis().to_string());
     let heartbeat = (config.session_timeout / 5).min(HEARTBEAT_MAX).as_millis().to_string();
-    // Longer than a session may be; the driver polls each half second.
-    let poll = (config.session_timeout * 6).as_millis().max(60_000).to_string();
+    // Longer than a session has to be; the driver polls each half second, and a session is a second at least.
+    let poll = (config.session_timeout * 6).as_millis().to_string();
     let mut own = reading(&group);
     own.extend([
         ("enable.auto.commit", "true"),

@@ -8,11 +8,16 @@ mod kit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jobbers_core::driver::Pull;
 use kit::line::{self, Puller, Pusher};
 use kit::rig::{Rig, UNTIL_TOLD};
 use kit::{fresh, shared, turn};
 
 const SOON: Duration = Duration::from_secs(10);
+/// Longer than the poll interval of a session of a second.
+const BLOCKED_FOR: Duration = Duration::from_secs(9);
+/// A delivery that nothing holds up; what could, does so for half a second.
+const SWIFT: Duration = Duration::from_millis(300);
 
 fn url(options: &str) -> (String, jobbers_core::Namespace) {
     let (options, namespace) = fresh(options);
@@ -147,15 +152,29 @@ mod nightly {
                 blocked.submit(&backend, 1, 0).await;
                 blocked.left(0, Duration::from_secs(10)).await;
                 barrier.wait();
-                // The poll interval is 60 s at least, the session 1 s: a member that did not beat would be thrown out long before.
-                std::thread::sleep(Duration::from_secs(5));
+                // The poll interval is 6 s with this session: a member that this runtime polled for would be thrown out.
+                std::thread::sleep(BLOCKED_FOR);
                 blocked.submit(&backend, 1, 0).await;
                 blocked.left(0, Duration::from_secs(2)).await;
                 worker.stop().await.unwrap();
             });
         });
-        told.wait();
-        tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
+        let (url, group) = (rig.url.clone(), line::group(&rig.namespace));
+        let watch = tokio::task::spawn_blocking(move || {
+            let operator = kit::raw::Operator::of(&url);
+            told.wait();
+            let (start, first) = (Instant::now(), operator.members(&group));
+            assert_eq!(first.len(), 1, "the worker's process is the group's member");
+            let mut looks = 0;
+            while start.elapsed() + Duration::from_millis(500) < BLOCKED_FOR {
+                std::thread::sleep(Duration::from_millis(250));
+                assert_eq!(operator.members(&group), first, "{:?} after its runtime was blocked", start.elapsed());
+                looks += 1;
+            }
+            println!("the same member at {looks} looks within {:?}", start.elapsed());
+            thread.join().unwrap();
+        });
+        watch.await.unwrap();
         rig.prove().await;
     }
 
@@ -195,7 +214,7 @@ mod nightly {
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
     async fn a_job_longer_than_the_poll_interval_blocks_nobody_on_its_partition() {
         let _turn = turn().await;
-        // The poll interval is 60 s with this session.
+        // The poll interval is 6 s with this session.
         let rig = Rig::new(&shared(), "partitions=1&session_timeout_ms=1000");
         let (submits, works) = (rig.process().await, rig.process().await);
         let worker = rig.worker(&works, 8).await;
@@ -207,7 +226,7 @@ mod nightly {
         }
         rig.left(1, Duration::from_secs(120)).await;
         println!("10,000 short jobs behind a long one had ended after {:?}", start.elapsed());
-        while start.elapsed() < Duration::from_secs(65) {
+        while start.elapsed() < Duration::from_secs(12) {
             rig.submit(&submits, 1, 0).await;
             rig.left(1, Duration::from_secs(2)).await;
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -216,6 +235,51 @@ mod nightly {
         rig.left(0, SOON).await;
         worker.stop().await.unwrap();
         rig.prove().await;
+    }
+
+    /// A line is read no further above 10,000, and goes on at half of that.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_line_that_is_full_or_goes_on_holds_up_no_other() {
+        let _turn = turn().await;
+        // With that a question on the reader's connection waits behind a fetch for as long as it may.
+        let (url, _) = url("partitions=1&property.fetch.wait.max.ms=5000");
+        let backend = line::open(&url).await.unwrap();
+        let queue = backend.queue().clone();
+        let all = line::deliveries(12_000);
+        for some in all.chunks(500) {
+            queue.push(some).await.unwrap();
+        }
+        // Pulls of the one queue subscribe to the other as well.
+        let other = jobbers_conformance::kit::queue("other");
+        let both = |most| Pull { queues: vec![(jobbers_conformance::kit::queue(line::QUEUE), most), (other.clone(), 10)], ..line::pull() };
+        let one = async || {
+            let delivery = jobbers_core::driver::Delivery { queue: other.clone(), ..line::deliveries(1).remove(0) };
+            let start = Instant::now();
+            queue.push(std::slice::from_ref(&delivery)).await.unwrap();
+            loop {
+                let pulled = queue.pull(&both(0)).await.unwrap().items;
+                queue.ack(&pulled.iter().map(|(_, receipt)| receipt.clone()).collect::<Vec<_>>()).await.unwrap();
+                if pulled.iter().any(|(came, _)| came.id == delivery.id) {
+                    return start.elapsed();
+                }
+                let _ = queue.listen(std::slice::from_ref(&other), Duration::from_millis(100)).await;
+            }
+        };
+        // The line fills up, and is waited for once.
+        let (end, mut swift) = (Instant::now() + Duration::from_secs(20), 0);
+        while swift < 20 {
+            swift = if one().await < SWIFT { swift + 1 } else { 0 };
+            assert!(Instant::now() < end, "a full line holds up the other queue");
+        }
+        let (drains, wanted) = (queue.clone(), line::ids(&all));
+        let draining = tokio::spawn(async move { line::drain(&drains, wanted, Duration::from_secs(30)).await.len() });
+        let mut slowest = Duration::ZERO;
+        while !draining.is_finished() {
+            slowest = slowest.max(one().await);
+        }
+        println!("beside a line that goes on a delivery took at most {slowest:?}");
+        assert_eq!(draining.await.unwrap(), 12_000);
+        assert!(slowest < SWIFT, "a line that goes on holds up the other queue for {slowest:?}");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -45,15 +45,18 @@ mod always {
         refused("no-create", "Create").await;
         refused("no-group", "group").await;
         refused("nobody", "right").await;
+        // Before there is a topic, a broker says whether somebody may write to any at all.
+        refused("no-write", "--operation Write").await;
         // Who has the rights makes the topic; then each may do what he may.
         let backend = line::open(&of("jobbers", &options)).await.unwrap();
         let all = line::deliveries(10);
         backend.queue().push(&all).await.unwrap();
         line::drain(backend.queue(), line::ids(&all), SOON).await;
 
-        let may_not_write = line::open(&of("no-write", &options)).await.unwrap();
-        let error = may_not_write.queue().push(&line::deliveries(1)).await.unwrap_err();
-        assert!(!error.is_transient() && error.to_string().contains("Write"), "{error}");
+        // Once there is one, it says it of that; and asking has left nothing in it.
+        refused("no-write", "--allow-principal User:no-write --operation Describe --operation Write").await;
+        refused("elsewhere", "--allow-principal User:elsewhere --operation Describe --operation Write").await;
+        assert_eq!(backend.queue().depth(&[jobbers_conformance::kit::queue(line::QUEUE)]).await.unwrap(), [0]);
         let may_not_read = line::open(&of("no-read", &options)).await.unwrap();
         let end = Instant::now() + SOON;
         let error = loop {
@@ -64,6 +67,32 @@ mod always {
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         assert!(!error.is_transient() && error.to_string().contains("Read"), "{error}");
+    }
+
+    /// Nobody knows then whether a queue would lose jobs: it works, and durability is not claimed.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn who_may_not_ask_for_settings_is_served_and_told() {
+        let _turn = turn().await;
+        let (options, _) = fresh("");
+        let made = line::open(&of("jobbers", &options)).await.unwrap();
+        made.queue().push(&line::deliveries(1)).await.unwrap();
+        let start = Instant::now();
+        let backend = line::open(&of("no-settings", &options)).await.unwrap();
+        println!("opened after {:?}", start.elapsed());
+        let all = line::deliveries(10);
+        backend.queue().push(&all).await.unwrap();
+        line::drain(backend.queue(), line::ids(&all), SOON).await;
+        assert!(!backend.capabilities().has(jobbers_core::driver::Capability::Durable));
+    }
+
+    /// Before there is a topic of its own, who may write elsewhere looks like who may write: its first push says it, and so does its worker.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn who_may_write_elsewhere_is_told_by_the_first_push() {
+        let _turn = turn().await;
+        let (options, _) = fresh("");
+        let backend = line::open(&of("elsewhere", &options)).await.unwrap();
+        let error = backend.queue().push(&line::deliveries(1)).await.unwrap_err();
+        assert!(!error.is_transient() && error.to_string().contains("Write"), "{error}");
     }
 }
 

@@ -9,8 +9,10 @@
 #   no-write    the same, but may not write to topics
 #   no-read     the same, but may not read topics
 #   no-group    the same, but may not use groups
+#   no-settings the same, but may not ask for the settings of topics
+#   elsewhere   may write to topics that start with `elsewhere`, but not to those that start with `jobbers`
 #   nobody      has no rights
-users=(admin jobbers no-create no-write no-read no-group nobody)
+users=(admin jobbers no-create no-write no-read no-group no-settings elsewhere nobody)
 
 # Doors: nobody can put a port of his own into answers that are encrypted. So the broker of a cluster of one listens at one more port for each
 # door, and tells whoever comes by it that the door's own port is where it is: a test's proxy listens there. DIR/doors names both ports of
@@ -95,15 +97,17 @@ END
         printf '%s\n' "${words[@]}"
     }
     # Reading and writing bring the right to describe with them.
-    mapfile -t rights < <(allow Read jobbers no-create no-write no-group)
+    mapfile -t rights < <(allow Read jobbers no-create no-write no-group no-settings elsewhere)
     grant "${rights[@]}" --topic jobbers
-    mapfile -t rights < <(allow Write jobbers no-create no-read no-group)
+    mapfile -t rights < <(allow Write jobbers no-create no-read no-group no-settings)
     grant "${rights[@]}" --topic jobbers
-    mapfile -t rights < <(allow Create jobbers no-write no-read no-group)
+    mapfile -t rights < <(allow Write elsewhere)
+    grant "${rights[@]}" --topic elsewhere
+    mapfile -t rights < <(allow Create jobbers no-write no-read no-group no-settings elsewhere)
     grant "${rights[@]}" --topic jobbers
-    mapfile -t rights < <(allow 'Describe DescribeConfigs' jobbers no-create no-write no-read no-group)
+    mapfile -t rights < <(allow 'Describe DescribeConfigs' jobbers no-create no-write no-read no-group elsewhere)
     grant "${rights[@]}" --topic jobbers
-    mapfile -t rights < <(allow Read jobbers no-create no-write no-read)
+    mapfile -t rights < <(allow Read jobbers no-create no-write no-read no-settings elsewhere)
     grant "${rights[@]}" --group jobbers
     for call in "${calls[@]}"; do wait "$call" || { cat "$dir"/rights.* >&2; fail "can not set the rights of $dir"; }; done
 }

@@ -68,6 +68,13 @@ impl Operator {
         committed.elements().iter().map(|one| number(one.offset())).collect()
     }
 
+    /// The members of a group that is stable, by the ids that its coordinator gave them; one that joined again has another.
+    pub(crate) fn members(&self, group: &str) -> Vec<String> {
+        let groups = self.reader("nobody").fetch_group_list(Some(group), WITHIN).expect("the cluster answers");
+        let stable = groups.groups().iter().filter(|one| one.name() == group && one.state() == "Stable");
+        stable.flat_map(|one| one.members().iter().map(|member| member.id().to_owned())).collect()
+    }
+
     /// Behind the last record of a topic's partitions, in their order.
     pub(crate) fn ends(&self, topic: &str) -> Vec<i64> {
         let reader = self.reader("nobody");
