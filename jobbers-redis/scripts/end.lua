@@ -5,7 +5,7 @@
 --       id, guard (count, nonce, born), record, place
 -- Returns of each job: 1 ended · 0 something is unlike the rest: the general script has to look at it
 -- Cost  3 to 5 fields read, 3 written, of each job; 15 calls a group, and one for each bucket that it has records in
-local call, unpack, unpk = redis.call, unpack, struct.unpack
+local call, unpack, unpk, byte, sub = redis.call, unpack, struct.unpack, string.byte, string.sub
 local LIVE, JOINS, PROGRESS, TIMERS, HIDDEN, COUNTS, STEPS = KEYS[1], KEYS[2], KEYS[4], KEYS[7], KEYS[8], KEYS[11], KEYS[12]
 local at = 3 + tonumber(ARGV[2])
 local function arg()
@@ -41,29 +41,41 @@ local function run_of(run, join, edges, outcome, many)
     return { steps = struct.pack('>I4', left) .. steps:sub(5), counters = counters }
 end
 
--- Those of the jobs that are as all expect: their places in the arguments, with what overlays each.
+-- Those of a group's jobs that are as all expect: how many; their places in the group, their ids, places and ids for the list, records by
+-- bucket, and what overlays them.
 local function alike_of(name, run, first, ids)
-    local lives, found, values = call('HMGET', LIVE, unpack(ids)), {}, {}
+    local lives = call('HMGET', LIVE, unpack(ids))
     local joins = any_joins and call('HMGET', JOINS, unpack(ids))
     local steps = run == '' and any_steps and call('HMGET', STEPS, unpack(ids))
+    local many, found, ended, places, records, values = 0, {}, {}, {}, {}, {}
     for n = 1, #ids do
         -- Flags are not asked (1), not released (16), no part apart (32); the state is Running, in this queue; revision and birth are as said.
-        local live, flags, running = lives[n], nil, nil
-        if live then flags, running = live:byte(7, 8) end
-        if running == 4 and flags % 2 == 0 and flags < 16 and live:sub(9, 28) == ARGV[first + 4 * n - 3] and live:sub(61) == name
+        local live, of_job, flags, running = lives[n], first + 4 * n, nil, nil
+        if live then flags, running = byte(live, 7, 8) end
+        if running == 4 and flags % 2 == 0 and flags < 16 and sub(live, 9, 28) == ARGV[of_job - 3] and sub(live, 61) == name
             and not (joins and joins[n]) and not (steps and steps[n]) then
-            found[#found + 1], values[#found + 1] = n, live
+            local id = ids[n]
+            local key = 15 + byte(id, 16) % 16
+            local of_bucket = records[key]
+            if not of_bucket then
+                of_bucket = {}
+                records[key] = of_bucket
+            end
+            local last = #of_bucket
+            of_bucket[last + 1], of_bucket[last + 2] = id, ARGV[of_job - 2]
+            many = many + 1
+            found[many], ended[many], values[many], places[2 * many - 1], places[2 * many] = n, id, live, ARGV[of_job - 1], id
         end
     end
-    return found, values
+    return many, found, ended, places, records, values
 end
 
 local function stop_timer(id, live)
-    if live:byte(7) % 4 >= 2 then
-        local batch = live:sub(13, 20)
+    if byte(live, 7) % 4 >= 2 then
+        local batch = sub(live, 13, 20)
         leaving[batch] = (leaving[batch] or 0) + 1
     else
-        own[#own + 1], hidden[#hidden + 1] = id, live:sub(1, 6) .. id
+        own[#own + 1], hidden[#hidden + 1] = id, sub(live, 1, 6) .. id
     end
 end
 
@@ -72,20 +84,13 @@ for _ = 1, tonumber(arg()) do
     local edges, outcome, jobs = tonumber(arg()), tonumber(arg()), tonumber(arg())
     local name, first, before, ids = ARGV[3 + queue], at, #answers, {}
     for n = 1, jobs do ids[n], answers[before + n] = ARGV[first + 4 * n - 4], 0 end
-    local found, lives = alike_of(name, run, first, ids)
-    local many, of_run = #found, nil
+    local many, found, ended, places, records, lives = alike_of(name, run, first, ids)
+    local of_run = nil
     if run ~= '' and many > 0 then of_run = run_of(run, join, edges, outcome, many) end
     if many > 0 and (run == '' or of_run) then
-        local ended, places, records = {}, {}, {}
         for k = 1, many do
-            local n = found[k]
-            local id, key = ids[n], 15 + ids[n]:byte(16) % 16
-            local values = records[key] or {}
-            local last = #values
-            values[last + 1], values[last + 2], records[key] = id, ARGV[first + 4 * n - 2], values
-            ended[k], places[2 * k - 1], places[2 * k] = id, ARGV[first + 4 * n - 1], id
-            answers[before + n] = 1
-            stop_timer(id, lives[k])
+            answers[before + found[k]] = 1
+            stop_timer(ended[k], lives[k])
         end
         for key, values in pairs(records) do call('HSET', KEYS[key], unpack(values)) end
         call('HDEL', LIVE, unpack(ended))

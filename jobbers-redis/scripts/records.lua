@@ -2,10 +2,11 @@
 
 -- Reads those of these ids; by their place among them. Each bucket is read at once.
 local function records_of(ids)
-    local buckets, found = {}, {}
-    for n, id in ipairs(ids) do
+    local buckets, found, byte = {}, {}, string.byte
+    for n = 1, #ids do
+        local id = ids[n]
         if #id == 16 or #id == 20 then
-            local key = 15 + id:byte(16) % 16
+            local key = 15 + byte(id, 16) % 16
             local some = buckets[key]
             if not some then
                 some = { {}, {} }
@@ -16,7 +17,8 @@ local function records_of(ids)
         end
     end
     for key, some in pairs(buckets) do
-        for k, record in ipairs(redis.call('HMGET', KEYS[key], unpack(some[1]))) do found[some[2][k]] = record end
+        local places, records = some[2], redis.call('HMGET', KEYS[key], unpack(some[1]))
+        for k = 1, #places do found[places[k]] = records[k] end
     end
     return found
 end

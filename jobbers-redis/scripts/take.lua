@@ -4,6 +4,7 @@
 -- Returns {more, fresh, others, pulled}: of each fresh claimed job id, record; of each other number, id, record, live, joins, asked; of each
 --       pulled one its receipt
 -- Cost  12 calls a queue; 3 fields read and 1 written of each job, 2 calls more if it had a timer; 16 a look for its records; 12 a call
+local byte, sub = string.byte, string.sub
 local now, back_at, max, claim_now, wake, owner, nonce, looks, tasks = unpack(ARGV, next_arg, next_arg + 8)
 max, looks, claim_now, wake, tasks = tonumber(max), tonumber(looks), tonumber(claim_now), tonumber(wake), tonumber(tasks)
 local claimable = {}
@@ -14,8 +15,8 @@ local no = bring_back(now)
 if no then return no end
 
 local pulled, seen, unnamed = {}, {}, nil
--- Claims, in their order: ids and overlays, ids alone, ids as a batch keeps them. Then what is answered, and what has to be cleaned up.
-local claims, lives, ids, batch, fresh_ones, others, of_queue, had_timer = 0, {}, {}, {}, {}, {}, {}, {}
+-- Claims, in their order: ids and overlays, ids alone. Then what is answered, and what has to be cleaned up.
+local claims, lives, ids, all_lone, fresh_ones, others, of_queue, had_timer = 0, {}, {}, true, {}, {}, {}, {}
 
 -- What the overlay of a job that nobody has touched starts with; its birth, submit and queue come between and behind.
 local OWNED_UNPARKED_BATCH = 14
@@ -26,19 +27,35 @@ local function claim(id, live, queue)
     claims = claims + 1
     seen[id] = true
     lives[2 * claims - 1], lives[2 * claims], ids[claims] = id, live, id
-    batch[claims] = #id == 16 and '\16' .. id or '\20' .. id
+    all_lone = all_lone and #id == 16
     of_queue[queue] = (of_queue[queue] or 0) + 1
     if not queue_at[queue] then unnamed = queue end
 end
 
+-- Priority, queue and task of the last record that was claimed like this, where they end, the queue, and the end of an overlay: a queue's jobs
+-- are much alike, and what is known need not be read again.
+local known_bytes, known_to, known_queue, known_behind
+
 -- Claims a job that nobody has touched since its submit, if it may be: the parts of its record are where they always are.
 local function claim_fresh(id, record)
-    local ok, _, queue, task = pcall(unpk, '>BBc0Bc0', record, 18)
-    if not ok or not claimable[task] then return false end
+    if not known_bytes or sub(record, 18, known_to) ~= known_bytes then
+        local ok, _, queue, task, behind = pcall(unpk, '>BBc0Bc0', record, 18)
+        if not ok or not claimable[task] then return false end
+        known_to, known_queue, known_behind = behind - 1, queue, BEHIND .. queue
+        known_bytes = sub(record, 18, known_to)
+    end
     local at = #fresh_ones
     fresh_ones[at + 1], fresh_ones[at + 2] = id, record
-    claim(id, FRESH .. record:sub(4, 17) .. BEHIND .. queue, queue)
+    claim(id, FRESH .. sub(record, 4, 17) .. known_behind, known_queue)
     return true
+end
+
+-- The ids as a batch keeps them, each behind its length.
+local function batch_of_claims()
+    if all_lone then return '\16' .. table.concat(ids, '\16') end
+    local some = {}
+    for n, id in ipairs(ids) do some[n] = string.char(#id) .. id end
+    return table.concat(some)
 end
 
 local most_count = 4294967295
@@ -67,7 +84,8 @@ local function sort_out(queue, found, priority, places, at)
         local record = not seen[id] and records[n]
         if record then
             local live, ready, claimed = overlays[n] or nil, true, false
-            if not live and not joins[n] and record:sub(1, 3) == '\1\2\0' and #record > 22 then
+            local version, state, flags = byte(record, 1, 3)
+            if not live and not joins[n] and version == 1 and state == READY and flags == 0 and #record > 22 then
                 claimed = claim_fresh(id, record)
             else
                 -- One that can not be read is handed over: whoever loads it says what is wrong with it.
@@ -108,7 +126,7 @@ if claims > 0 then
     call('HSET', LIVE, unpack(lives))
     if any(PROGRESS) then call('HDEL', PROGRESS, unpack(ids)) end
     local known_batch = call('HGET', BATCHES, nonce) or ''
-    call('HSET', BATCHES, nonce, known_batch .. table.concat(batch))
+    call('HSET', BATCHES, nonce, known_batch .. batch_of_claims())
     call('HINCRBY', BATCH_SIZES, nonce, claims)
     call('ZADD', TIMERS, 'LT', wake, nonce .. 'b')
 end
