@@ -28,12 +28,22 @@ const WRONG_HINT_PAUSES: (Duration, Duration) = (Duration::from_millis(4), Durat
 /// found is ordinary; a pause after it would make the next job wait.
 const WRONG_HINTS_FREE: u32 = 3;
 
+/// So many jobs start beside the fetch loop, which asks for more meanwhile: a backend that has many should not wait for their starts. Fewer
+/// start at once.
+const APART_COUNT_MIN: usize = CALL_JOBS_MAX / 4;
+
 /// The slots that a fetch fills.
 pub(super) struct Slots(OwnedSemaphorePermit);
 
 impl Slots {
     pub(super) fn count(&self) -> usize {
         self.0.num_permits()
+    }
+
+    /// So many of them, or all.
+    fn split(&mut self, count: usize) -> Slots {
+        let count = count.min(self.count());
+        Slots(self.0.split(count).expect("there are so many"))
     }
 
     pub(super) fn one(&mut self) -> Option<OwnedSemaphorePermit> {
@@ -169,7 +179,11 @@ impl Engine {
         match taken {
             Ok(Taken { claimed, pulled, .. }) => {
                 let found = claimed.len() + pulled.len();
-                self.start_all(claimed, lease, slots).await;
+                if claimed.len() < APART_COUNT_MIN {
+                    self.start_all(claimed, lease, slots).await;
+                } else {
+                    self.start_apart(claimed, lease, slots);
+                }
                 self.claim_pulled(pulled, slots).await?;
                 Ok(found)
             }
@@ -212,6 +226,13 @@ impl Engine {
                 },
             }
         }
+    }
+
+    /// Starts jobs while the loop goes on. They count as attempts: a worker that stops waits for them.
+    fn start_apart(self: &Arc<Engine>, claimed: Vec<(JobId, Record)>, lease: Lease, slots: &mut Slots) {
+        let engine = self.clone();
+        let mut own = slots.split(claimed.len());
+        self.attempts.spawn(async move { engine.start_all(claimed, lease, &mut own).await });
     }
 
     /// The answer of a take is lost: what this worker owns under its nonce was taken.
