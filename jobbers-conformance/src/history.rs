@@ -145,12 +145,14 @@ pub enum What {
         /// Who.
         holder: Holder,
     },
-    /// A key's rate was spent; held is nothing.
+    /// Rates were spent; held is nothing. Who asks again in time spends nothing again.
     Spent {
-        /// The key.
-        key: LimitKey,
-        /// How much.
-        cost: u32,
+        /// Who.
+        holder: Holder,
+        /// Of which keys, and how much.
+        keys: Vec<(LimitKey, u32)>,
+        /// Until when asking again is the same ask.
+        until: Timestamp,
     },
     /// A worker knows a task. Of one that says nothing of what it knows nothing is asked.
     Knows {

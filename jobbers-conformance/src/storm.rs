@@ -1,4 +1,7 @@
 //! The engine in a storm: workers, clients and schedulers over faults, and a history of all that happened.
+//!
+//! A storm is what the [simulation](crate::simulation) can not be: it plays on every backend, over its real connection and in real time. A
+//! simulation owns all time, so it needs a backend without I/O; in return it plays thousands of seeds, with processes that freeze and die.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

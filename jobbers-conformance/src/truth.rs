@@ -111,7 +111,8 @@ impl Truth {
                 self.permits(request, now, now + request.hold);
             }
             (Decision::Granted, Mode::Spend) => {
-                request.keys.iter().for_each(|(key, cost)| self.add_at(now, What::Spent { key: key.clone(), cost: (*cost).max(1) }));
+                let keys = request.keys.iter().map(|(key, cost)| (key.clone(), (*cost).max(1))).collect();
+                self.add_at(now, What::Spent { holder: request.holder, keys, until: now + request.hold });
             }
             (Decision::Denied { .. }, Mode::Claim) => drop(waits.insert(request.holder.job, request.clone())),
             _ => (),

@@ -67,6 +67,8 @@ struct Stands {
     rates: HashMap<LimitName, Bound>,
     keys: HashMap<LimitKey, BTreeMap<Holder, (u32, Timestamp)>>,
     spent: HashMap<LimitKey, Spent>,
+    /// Who has spent, and until when asking again is the same ask.
+    spenders: HashMap<Holder, Timestamp>,
     ticked: BTreeMap<(u32, u64), u32>,
 }
 
@@ -112,8 +114,8 @@ impl Checker {
             }
             What::Asked => self.stands.forget_until(event.at),
             What::Permit { key, holder, cost, until } => self.permit(event.at, key, *holder, *cost, *until),
-            What::Freed { holder } => self.stands.keys.values_mut().for_each(|held| held.retain(|one, _| one != holder)),
-            What::Spent { key, cost } => self.spent(event.at, key, *cost),
+            What::Freed { holder } => self.stands.free(holder),
+            What::Spent { holder, keys, until } => self.spent(event.at, *holder, keys, *until),
             What::Knows { worker, task } => drop(self.knows.entry(*worker).or_default().insert(task.clone())),
             What::Tick { schedule, tick, job } => drop(self.ticks.insert(*job, (*schedule, *tick))),
             What::Kept { mark } if self.marks.contains(mark) => drop(self.kept.insert(*mark, self.stands.clone())),
@@ -248,10 +250,13 @@ impl Checker {
         }
     }
 
-    fn spent(&mut self, at: Timestamp, key: &LimitKey, cost: u32) {
-        let Some(bound) = self.stands.rates.get(&key.limit) else { return };
-        if !self.stands.spent.entry(key.clone()).or_default().spend(bound, cost, at) {
-            self.violations.push(Violation::OverRate(key.clone(), at));
+    fn spent(&mut self, at: Timestamp, holder: Holder, keys: &[(LimitKey, u32)], until: Timestamp) {
+        let again = self.stands.spenders.insert(holder, until).is_some_and(|until| until > at);
+        for (key, cost) in keys.iter().filter(|_| !again) {
+            let Some(bound) = self.stands.rates.get(&key.limit) else { continue };
+            if !self.stands.spent.entry(key.clone()).or_default().spend(bound, *cost, at) {
+                self.violations.push(Violation::OverRate(key.clone(), at));
+            }
         }
     }
 
@@ -292,9 +297,15 @@ impl Checker {
 }
 
 impl Stands {
+    fn free(&mut self, holder: &Holder) {
+        self.keys.values_mut().for_each(|held| held.retain(|one, _| one != holder));
+        self.spenders.remove(holder);
+    }
+
     /// What a limiter that is told that it is so late needs to remember no longer.
     fn forget_until(&mut self, now: Timestamp) {
         self.keys.values_mut().for_each(|held| held.retain(|_, (_, until)| *until > now));
+        self.spenders.retain(|_, until| *until > now);
         let rates = &self.rates;
         self.spent.retain(|key, spent| rates.get(&key.limit).is_none_or(|bound| !spent.is_idle(bound, now)));
     }

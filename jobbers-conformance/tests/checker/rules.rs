@@ -13,7 +13,7 @@ use jobbers_core::record::JobState;
 use jobbers_core::scheduler::SchedulerOptions;
 use jobbers_core::{JobId, WorkerId};
 
-use super::{at_end, found, id, permit, place, planted, revision, start, write};
+use super::{at_end, found, holder, id, permit, place, planted, revision, start, write};
 
 fn wrote(step: u32, count: u32, by: By, state: JobState, attempt: u32) -> What {
     What::Wrote(write(id(step), count, by, state, attempt))
@@ -67,8 +67,17 @@ fn ticks(made: &[(u32, u64, JobId)]) -> Vec<What> {
 
 /// What is spent of a rate of one in 2 s with a burst of 2, at these milliseconds.
 fn spent(at_: &[u64]) -> Vec<Violation> {
+    let by_another = at_.iter().zip(1..).map(|(millis, who)| (*millis, who));
+    spent_by(&by_another.collect::<Vec<_>>())
+}
+
+/// The same, each time by this holder, for whom an ask is the same for 5 s.
+fn spent_by(asks: &[(u64, u64)]) -> Vec<Violation> {
     let rated = What::Rated { limit: limit_name("customer"), count: 1, period: Duration::from_secs(2), burst: 2 };
-    let spends = at_.iter().map(|millis| Event { at: at_millis(*millis), what: What::Spent { key: key("customer", "7"), cost: 1 } });
+    let spends = asks.iter().map(|(millis, who)| Event {
+        at: at_millis(*millis),
+        what: What::Spent { holder: holder(*who), keys: vec![(key("customer", "7"), 1)], until: at_millis(millis + 5_000) },
+    });
     check(&[Event { at: at(0), what: rated }].into_iter().chain(spends).collect::<Vec<_>>(), End::Drained)
 }
 
@@ -98,6 +107,13 @@ fn a_rate_that_is_kept_is_no_violation_in_whatever_window() {
     assert_eq!(spent(&[0, 10_000, 10_000, 11_000]).len(), 1, "an idle key gathers no more than its burst");
     assert_eq!(spent(&[10_000, 9_000, 8_000]).len(), 2, "a clock that lags earns nothing");
     assert_eq!(spent(&[3_600_000, 0, 0]), vec![], "a clock that was an hour ahead says nothing of what comes then");
+}
+
+#[test]
+fn who_asks_again_spends_nothing_again_and_later_does() {
+    assert_eq!(spent_by(&[(0, 1), (0, 1), (1, 1), (4_000, 1), (4_000, 2), (4_000, 3)]), vec![]);
+    assert_eq!(spent_by(&[(0, 1), (0, 2), (1, 1), (2, 3)]).len(), 1, "others do");
+    assert_eq!(spent_by(&[(0, 1), (5_000, 1), (5_000, 2), (5_000, 3)]).len(), 1, "it is another ask by then");
 }
 
 #[test]
