@@ -230,12 +230,15 @@ async fn what_a_handler_says_is_in_the_record(stage: Stage) -> Outcome {
     stopped(worker).await.map(drop)
 }
 
-/// A job whose task no worker here knows is put off, counts nothing, and runs when one comes that does.
+/// A job whose task no worker here knows is put off, counts nothing, says so, and runs when one comes that does.
 async fn a_job_of_an_unknown_task_waits_for_a_worker_that_knows_it(stage: Stage) -> Outcome {
     let strangers = stage.work(hands().task(COUNT, |n: u32| std::future::ready(Ok::<u32, JobError>(n)))).await?;
     let job = stage.client().submit(ECHO, &"hello".to_owned()).await?;
     let view = stage.reaches(job.id(), JobState::Scheduled).await?;
     ensure_eq!((view.attempt, view.failures), (0, 0), "attempts and failures of a job that was put off");
+    let said = stage.client().explain(job.id()).await?;
+    let advice = said.advice.unwrap_or_default();
+    ensure!(said.reason.contains("does not know echo@1") && advice.contains("echo@1"), "it says {:?}, and advises {advice:?}", said.reason);
     stopped(strangers).await?;
     let worker = stage.work(hands().task(ECHO, echo)).await?;
     stage.after(Duration::from_secs(10)).await?;
@@ -249,6 +252,8 @@ async fn a_job_of_another_version_is_put_off(stage: Stage) -> Outcome {
     let job = stage.client().submit(ECHO.version(2), &"hello".to_owned()).await?;
     let view = stage.reaches(job.id(), JobState::Scheduled).await?;
     ensure_eq!((view.attempt, view.version), (0, 2), "attempts, and the version");
+    let said = stage.client().explain(job.id()).await?.reason;
+    ensure!(said.contains("does not know echo@2"), "it says {said:?}");
     stopped(worker).await.map(drop)
 }
 

@@ -1,9 +1,11 @@
 //! Inserts.
 
-use jobbers_core::JobId;
-use jobbers_core::record::{JobState, Revision};
+use std::collections::BTreeSet;
 
-use crate::kit::{applied, at, insert, pull, record, replace};
+use jobbers_core::record::{JobState, Revision};
+use jobbers_core::{JobId, RunId};
+
+use crate::kit::{applied, at, insert, pull, queue, record, replace};
 use crate::{Outcome, Stage, ensure_eq};
 
 /// It is stored with revision `(1, nonce)` and `born = nonce`.
@@ -125,6 +127,41 @@ async fn steps_of_a_run_are_records_of_their_own(stage: Stage) -> Outcome {
     Ok(())
 }
 
+/// Records come in the order asked, also those of the smallest and the largest ids that there are.
+async fn an_id_may_be_the_smallest_or_the_largest(stage: Stage) -> Outcome {
+    let (least, most) = (RunId::from_u128(0), RunId::from_u128(u128::MAX));
+    let mut all = Vec::new();
+    for run in [least, most] {
+        for step in [0, u32::MAX] {
+            all.push(stage.submit_at(JobId::new(run, step), JobState::Scheduled, |record| record.head.wake_at = Some(at(1))).await?);
+        }
+    }
+    let ids: Vec<JobId> = all.iter().map(|job| job.id).collect();
+    let loaded = stage.load_all(&ids).await?.into_iter().flatten().count();
+    let (mut scanned, mut cursor) = (BTreeSet::new(), None);
+    loop {
+        let page = stage.store().scan(cursor, 1).await?;
+        scanned.extend(page.heads.into_iter().map(|(id, _)| id));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    ensure_eq!((loaded, scanned), (4, ids.iter().copied().collect()), "what is loaded, and what a scan brings");
+    ensure_eq!(stage.store().unended(&[least, most]).await?, vec![2, 2], "unended");
+    let due: BTreeSet<JobId> = stage.store().due(at(1), at(2), 9).await?.ids.into_iter().collect();
+    ensure_eq!(due, ids.iter().copied().collect(), "what is due");
+    for job in all.iter().rev() {
+        stage.end(job, JobState::Dead, at(2)).await?;
+    }
+    let mut pruned = 0;
+    for _ in 0..4 {
+        pruned += stage.store().prune(&queue("mail"), JobState::Dead, at(3), 9).await?;
+    }
+    ensure_eq!((pruned, stage.load_all(&ids).await?), (4, vec![None; 4]), "what is pruned, and left");
+    Ok(())
+}
+
 table! { "insert", "store_insert.rs";
     Once: [
         a_new_record_has_the_first_revision_of_its_commit,
@@ -136,6 +173,7 @@ table! { "insert", "store_insert.rs";
         an_insert_over_an_unended_job_is_refused,
         nothing_of_a_replaced_job_is_left,
         steps_of_a_run_are_records_of_their_own,
+        an_id_may_be_the_smallest_or_the_largest,
     ];
     BothDispatches: [only_a_ready_job_is_delivered];
 }
