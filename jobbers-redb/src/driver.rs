@@ -13,6 +13,7 @@ use jobbers_core::{JobId, QueueName, Result, RunId, Timestamp, WorkerId};
 
 use crate::engine::Engine;
 use crate::fault::again;
+use crate::running::Listed;
 use crate::{documents, find, ready};
 
 /// What a job costs beside its parts, for the bound of a transaction.
@@ -110,7 +111,8 @@ impl StateStore for Handle {
     }
 
     async fn owned(&self, owner: WorkerId, limit: usize) -> Result<Vec<(JobId, Revision)>> {
-        self.engine.read("find a worker's jobs", |txn| find::owned(txn, owner, limit))
+        let volatile = self.engine.shared.volatile();
+        self.engine.read("find a worker's jobs", |txn| find::owned(txn, &volatile, owner, limit))
     }
 
     async fn scan(&self, cursor: Option<Cursor>, limit: usize) -> Result<Scanned> {
@@ -118,7 +120,12 @@ impl StateStore for Handle {
     }
 
     async fn list(&self, filter: &Filter, page: &Page) -> Result<Listing> {
-        self.engine.read("list jobs", |txn| find::list(txn, filter, page))?
+        // Taken over first: whose head says otherwise by then is left out.
+        let running = match filter.state {
+            JobState::Ready | JobState::Running => self.engine.shared.volatile().running.clone(),
+            _ => Listed::new(),
+        };
+        self.engine.read("list jobs", |txn| find::list(txn, &running, filter, page))?
     }
 
     async fn unended(&self, runs: &[RunId]) -> Result<Vec<u64>> {

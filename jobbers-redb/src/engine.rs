@@ -21,6 +21,7 @@ use crate::file::Opened;
 use crate::group::Group;
 use crate::guard::Guard;
 use crate::registry::Place;
+use crate::running::Found;
 use crate::source::Source;
 use crate::tables::{Disk, begin_read};
 use crate::volatile::Volatile;
@@ -71,16 +72,16 @@ impl Shared {
 impl Engine {
     /// Opens a storage, and starts what writes to it.
     pub(crate) fn start(path: String, mut source: Box<dyn Source>, place: Option<Arc<Place>>) -> Result<Engine> {
-        let Opened { database, guard, leases } = source.open()?;
+        let Opened { database, guard, found: Found { running, leases, listed } } = source.open()?;
         let shared = Arc::new(Shared {
             path,
             slot: RwLock::new(Slot::open(database, guard)),
             broken: AtomicBool::new(false),
-            volatile: Mutex::new(Volatile::new(leases)),
+            volatile: Mutex::new(Volatile::new(leases, listed)),
             bells: Bells::default(),
         });
         let (requests, queue) = mpsc::channel(REQUESTS_COUNT_MAX);
-        let writer = Writer::new(shared.clone(), queue, source);
+        let writer = Writer::new(shared.clone(), queue, source, running);
         let thread = std::thread::Builder::new().name("jobbers-redb".to_owned());
         let writer = thread.spawn(move || writer.run()).map_err(|error| {
             Error::new(ErrorKind::Unavailable, "open the store", format!("{}: can not start the thread that writes", shared.path))

@@ -7,14 +7,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jobbers_core::record::JobState;
 use jobbers_core::{Error, ErrorKind, Result};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageBackend, StorageError, TableError};
 
 use crate::fault::of_io;
 use crate::guard::Guard;
-use crate::running::{self, Leases};
-use crate::tables::{FORMAT, MAGIC, META, WAKE, begin_read, create_all};
+use crate::running::{self, Found};
+use crate::tables::{FORMAT, LIST, MAGIC, META, RUNNING, WAKE, begin_read, create_all};
 use crate::{holder, keys};
 
 const OP: &str = "open the store";
@@ -29,7 +30,7 @@ pub(crate) struct Opened {
     pub(crate) database: Database,
     /// What holds and watches its writes.
     pub(crate) guard: Guard,
-    pub(crate) leases: Leases,
+    pub(crate) found: Found,
 }
 
 /// Makes the file if it is not there. Nobody ever sees half of one: it appears whole, or not at all.
@@ -122,24 +123,34 @@ pub(crate) fn open_on(path: &Path, backend: Box<dyn StorageBackend>, cache_bytes
         builder.set_cache_size(cache_bytes).set_check_integrity_on_open(check);
         let database = builder.create_with_backend(held).map_err(|error| refused(path, error))?;
         let format = is_ours(path, &database)?;
-        let leases = begin_read(&database).and_then(|txn| running::leases(&txn)).map_err(|error| refused(path, error.into()))?;
-        Ok((database, format, leases))
+        let found = begin_read(&database).and_then(|txn| Found::read(&txn, format)).map_err(|error| refused(path, error.into()))?;
+        Ok((database, format, found))
     }));
-    let (database, format, leases) = opened.unwrap_or_else(|panic| Err(damaged(path, &said(&*panic))))?;
+    let (database, format, found) = opened.unwrap_or_else(|panic| Err(damaged(path, &said(&*panic))))?;
     guard.release().map_err(|error| unreadable(path, error))?;
     if format < FORMAT {
-        upgrade(&database, &leases).map_err(|error| unreadable(path, io::Error::other(error)))?;
+        upgrade(&database, format, &found).map_err(|error| unreadable(path, io::Error::other(error)))?;
     }
-    Ok(Opened { database, guard, leases })
+    Ok(Opened { database, guard, found })
 }
 
-/// Makes a file of format 1, which has the timers of running jobs in a table, one of format 2.
-fn upgrade(database: &Database, leases: &Leases) -> std::result::Result<(), redb::Error> {
+/// Makes a file of format 1, which has the timers of running jobs in a table, or of format 2, which lists them apart, one of format 3. Rows of
+/// jobs stay as they are: small parts come to lie in them when they are written next.
+fn upgrade(database: &Database, format: u64, found: &Found) -> std::result::Result<(), redb::Error> {
     let txn = database.begin_write()?;
     {
         let (mut wake, mut meta) = (txn.open_table(WAKE)?, txn.open_table(META)?);
-        for (at, id) in leases {
+        for (at, id) in found.leases.iter().filter(|_| format < 2) {
             wake.remove(&keys::wake(*at, *id))?;
+        }
+        let (mut list, mut batches) = (txn.open_table(LIST)?, txn.open_table(RUNNING)?);
+        for (mut key, _) in running::listed_as_running(&list)? {
+            list.remove(key.as_slice())?;
+            key[0] = keys::line(JobState::Running).index();
+            list.insert(key.as_slice(), ())?;
+        }
+        for (number, ids) in found.batches() {
+            batches.insert(number, running::batch_row(&ids).as_slice())?;
         }
         meta.insert("format", FORMAT.to_be_bytes().as_slice())?;
     }

@@ -1,14 +1,15 @@
 //! Reads: records by id, due jobs, pages of states and of everything, counts.
 
 use jobbers_core::driver::{Count, Cursor, Due, Filter, Listing, Page, Scanned};
-use jobbers_core::record::{JobState, Record, Revision};
+use jobbers_core::record::{Head, JobState, Record, Revision};
 use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result, RunId, Timestamp, WorkerId};
 use redb::{ReadTransaction, ReadableTable};
 
 use crate::keys::{self, DELIVERIES, JobKey, Place, Step};
+use crate::rows;
+use crate::running::Listed;
 use crate::tables::{COUNTS, Disk, HEADS, LIST, PARTS, RUNS, WAKE, open};
 use crate::volatile::Volatile;
-use crate::{rows, running};
 
 /// Most rows of one page, and most rows that a page looks at: some milliseconds of a caller's thread.
 const PAGE_ROWS_MAX: usize = 1000;
@@ -59,18 +60,19 @@ fn timestamp(millis: u64) -> Option<Timestamp> {
     i64::try_from(millis).ok().and_then(|millis| Timestamp::from_millis(millis).ok())
 }
 
-/// Running jobs of one worker. There is no index by owner: as many jobs run as a process has slots, and they are listed.
-pub(crate) fn owned(txn: &ReadTransaction, owner: WorkerId, limit: usize) -> Disk<Vec<(JobId, Revision)>> {
-    let (mut owned, mut jobs) = (Vec::new(), running::jobs(txn)?);
-    while owned.len() < limit
-        && let Some(job) = jobs.next()
-    {
-        let (id, row) = job?;
+/// Running jobs of one worker. There is no index by owner: as many jobs run as a process has slots.
+pub(crate) fn owned(txn: &ReadTransaction, volatile: &Volatile, owner: WorkerId, limit: usize) -> Disk<Vec<(JobId, Revision)>> {
+    let (mut owned, heads) = (Vec::new(), open(txn, HEADS)?);
+    for id in volatile.running.keys() {
+        if owned.len() >= limit {
+            break;
+        }
         // Of a record that does not decode nobody knows the owner; who loads it is told.
-        if let Ok(Some(row)) = row
-            && row.head.owner == Some(owner)
+        if let Ok(Some(row)) = rows::row(&heads, *id)?
+            && row.record.head.state == JobState::Running
+            && row.record.head.owner == Some(owner)
         {
-            owned.push((id, row.head.revision));
+            owned.push((*id, row.record.head.revision));
         }
     }
     Ok(owned)
@@ -95,7 +97,7 @@ pub(crate) fn scan(txn: &ReadTransaction, cursor: Option<Cursor>, limit: usize) 
         }
         let id = JobId::from_bytes(*key.value());
         match rows::Row::read(id, bytes.value()) {
-            Ok(row) => page.heads.push((id, row.head)),
+            Ok(row) => page.heads.push((id, row.record.head)),
             // One bad record must not hide those behind it.
             Err(error) => tracing::error!("a scan leaves a job out: {error}"),
         }
@@ -114,7 +116,7 @@ pub(crate) fn unended(txn: &ReadTransaction, asked: &[RunId]) -> Disk<Vec<u64>> 
         Some(count) => Ok(count.value()),
         None => {
             let row = rows::row(&heads, JobId::from(*run))?;
-            Ok(row.map_or(1, |row| u64::from(row.is_some_and(|row| !row.head.state.is_end()))))
+            Ok(row.map_or(1, |row| u64::from(row.is_some_and(|row| !row.record.head.state.is_end()))))
         }
     };
     asked.iter().map(count).collect()
@@ -133,7 +135,7 @@ pub(crate) fn counts(txn: &ReadTransaction) -> Disk<Vec<Count>> {
 }
 
 /// One page of a state.
-pub(crate) fn list(txn: &ReadTransaction, filter: &Filter, page: &Page) -> Disk<Result<Listing>> {
+pub(crate) fn list(txn: &ReadTransaction, running: &Listed, filter: &Filter, page: &Page) -> Disk<Result<Listing>> {
     let after: Option<Place> = match &page.after {
         None => None,
         Some(Cursor(bytes)) => match Place::try_from(&**bytes) {
@@ -146,25 +148,27 @@ pub(crate) fn list(txn: &ReadTransaction, filter: &Filter, page: &Page) -> Disk<
         None => counts(txn)?.into_iter().filter(|count| count.state == filter.state).map(|count| count.queue).collect(),
     };
     let mut lines = Vec::with_capacity(queues.len() * 2);
-    for queue in &queues {
-        for step in [Step::Run, Step::Other] {
-            lines.push(Line::open(txn, filter.state, queue, step, after)?);
+    if filter.state == JobState::Running {
+        lines.push(Line::running(running, &queues, after)?);
+    } else {
+        for queue in &queues {
+            for step in [Step::Run, Step::Other] {
+                lines.push(Line::open(txn, filter.state, queue, step, after)?);
+            }
         }
     }
     let (heads, parts) = (open(txn, HEADS)?, open(txn, PARTS)?);
     let mut listing = Listing::default();
     let mut last = after;
-    for _ in 0..PAGE_ROWS_MAX {
-        if listing.records.len() >= page.limit {
-            break;
-        }
+    let mut looked = 0;
+    while looked < PAGE_ROWS_MAX && listing.records.len() < page.limit {
         let Some(place) = next_of(&mut lines)? else { return Ok(Ok(listing)) };
         last = Some(place);
         let (_, id) = keys::read_place(&place);
+        // Those that run are listed among the Ready ones. They do not use up the page: not many, as a process has its slots.
+        looked += usize::from(filter.state != JobState::Ready || !running.contains_key(&id));
         match rows::row(&heads, id)? {
-            Ok(Some(row)) if filter.task.as_ref().is_none_or(|task| *task == row.head.task) => {
-                listing.records.push((id, rows::whole(&parts, id, row)?));
-            }
+            Ok(Some(row)) if fits(&row.record.head, filter) => listing.records.push((id, rows::whole(&parts, id, row)?)),
             Ok(_) => {}
             Err(error) => tracing::error!("a listing leaves a job out: {error}"),
         }
@@ -175,10 +179,20 @@ pub(crate) fn list(txn: &ReadTransaction, filter: &Filter, page: &Page) -> Disk<
     Ok(Ok(listing))
 }
 
+/// What is in memory may be ahead of the file, or behind it: the head decides.
+fn fits(head: &Head, filter: &Filter) -> bool {
+    head.state == filter.state && filter.task.as_ref().is_none_or(|task| *task == head.task)
+}
+
 /// The jobs of one state and queue, in order; several are merged into a page.
 struct Line {
-    rows: redb::Range<'static, &'static [u8], ()>,
+    rows: Rows,
     head: Option<Place>,
+}
+
+enum Rows {
+    Listed(redb::Range<'static, &'static [u8], ()>),
+    Running(std::vec::IntoIter<Place>),
 }
 
 impl Line {
@@ -191,15 +205,29 @@ impl Line {
             from.push(0);
         }
         let rows = open(txn, LIST)?.range::<&[u8]>(from.as_slice()..keys::behind(&prefix).as_slice())?;
-        let mut line = Line { rows, head: None };
+        let mut line = Line { rows: Rows::Listed(rows), head: None };
+        line.step()?;
+        Ok(line)
+    }
+
+    /// The running jobs of all these queues.
+    fn running(running: &Listed, queues: &[QueueName], after: Option<Place>) -> Disk<Line> {
+        let running = running.iter().filter(|(_, (queue, _))| queues.contains(queue));
+        let places = running.map(|(id, (_, created_at))| keys::place(created_at.as_millis(), *id));
+        let mut places: Vec<Place> = places.filter(|place| after.is_none_or(|after| *place > after)).collect();
+        places.sort_unstable();
+        let mut line = Line { rows: Rows::Running(places.into_iter()), head: None };
         line.step()?;
         Ok(line)
     }
 
     fn step(&mut self) -> Disk<()> {
-        self.head = match self.rows.next() {
-            Some(row) => keys::place_of(row?.0.value()),
-            None => None,
+        self.head = match &mut self.rows {
+            Rows::Running(places) => places.next(),
+            Rows::Listed(rows) => match rows.next() {
+                Some(row) => keys::place_of(row?.0.value()),
+                None => None,
+            },
         };
         Ok(())
     }

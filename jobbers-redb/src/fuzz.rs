@@ -12,11 +12,12 @@ use crate::rows::{self, Row};
 /// If they are neither.
 pub fn rows(bytes: &[u8]) {
     match Row::read(JobId::from(RunId::from_u128(77)), bytes) {
-        Ok(Row { parts, head }) => {
-            assert!(rows::stored_parts(parts).count() <= 4);
-            let written = rows::head_row(parts, &head);
-            let again = Row::read(JobId::from(RunId::from_u128(77)), &written).expect("what was written is read");
-            assert_eq!(rows::head_row(again.parts, &again.head), written);
+        Ok(Row { mut stored, record }) => {
+            assert!(rows::apart(stored.apart).count() <= 4);
+            let written = rows::row_bytes(&mut stored, &record);
+            let Row { stored: mut again, record } =
+                Row::read(JobId::from(RunId::from_u128(77)), &written).expect("what was written is read");
+            assert_eq!(rows::row_bytes(&mut again, &record), written);
         }
         Err(error) => assert_eq!(error.kind(), ErrorKind::Damaged, "{error}"),
     }
@@ -44,12 +45,14 @@ pub fn keys(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::Stored;
     use jobbers_conformance::{fuzz, kit};
     use jobbers_core::record::{JobState, Priority};
 
     #[test]
     fn rows_of_jobs_are_read_or_refused() {
-        let corpus = JobState::ALL.map(|state| rows::head_row(state.index(), &kit::record(state).head));
+        let corpus =
+            JobState::ALL.map(|state| rows::row_bytes(&mut Stored { apart: state.index(), ..Stored::default() }, &kit::record(state)));
         fuzz::play("rows", &corpus, rows);
     }
 

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 
 use jobbers_core::driver::{Applied, Commit, Dispatch, Limits, Verdict, Write, apply};
 use jobbers_core::record::Parts;
-use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result, telemetry};
+use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result, Timestamp, telemetry};
 use redb::{ReadTransaction, ReadableTable, StorageError, WriteTransaction};
 
 use crate::engine::Shared;
 use crate::keys::{self, JobKey, PartKey, WakeKey};
-use crate::rows::{self, Row};
+use crate::moved::Moved;
+use crate::rows::{self, Row, Stored};
 use crate::running::Running;
-use crate::tables::{COUNTS, DOCUMENTS, Disk, HEADS, LIMITS, LIST, Lazy, META, PARTS, READY, RUNS, WAKE, open};
+use crate::tables::{COUNTS, DOCUMENTS, Disk, HEADS, LIMITS, LIST, Lazy, META, PARTS, READY, RUNNING, RUNS, WAKE, open};
 use crate::volatile::Timer;
 
 /// The counter of transactions.
@@ -29,14 +30,14 @@ pub(crate) struct Group<'t> {
     pub(crate) heads: Lazy<'t, &'static JobKey, &'static [u8]>,
     pub(crate) parts: Lazy<'t, &'static PartKey, &'static [u8]>,
     pub(crate) list: Lazy<'t, &'static [u8], ()>,
+    pub(crate) running_rows: Lazy<'t, u64, &'static [u8]>,
     pub(crate) wake: Lazy<'t, &'static WakeKey, ()>,
     pub(crate) ready: Lazy<'t, &'static [u8], &'static JobKey>,
     pub(crate) runs: Lazy<'t, &'static [u8; 16], u64>,
     pub(crate) documents: Lazy<'t, &'static [u8], &'static [u8]>,
     counts: Lazy<'t, &'static [u8], u64>,
     meta: Lazy<'t, &'static str, &'static [u8]>,
-    /// Changes of counts: written once, however many jobs the transaction moves.
-    moved: HashMap<(QueueName, u8), i64>,
+    moved: Moved,
     counters: HashMap<&'static str, u64>,
     pub(crate) limit_rows: Lazy<'t, &'static [u8], &'static [u8]>,
     pub(crate) limits: &'t mut Option<Limits>,
@@ -66,13 +67,15 @@ pub(crate) struct After {
     pub(crate) rung: Vec<QueueName>,
     /// Jobs whose timer was set anew.
     pub(crate) timers: Vec<Timer>,
+    /// Jobs that run since, or run no more, with what lists them.
+    pub(crate) running: Vec<(JobId, Option<(QueueName, Timestamp)>)>,
     /// Deliveries that are gone.
     pub(crate) gone: Vec<u64>,
 }
 
 impl After {
     pub(crate) fn settle(&self, shared: &Shared) {
-        shared.volatile().settle(&self.timers, &self.gone);
+        shared.volatile().settle(self);
         shared.bells.ring(&self.rung);
     }
 }
@@ -89,13 +92,14 @@ impl<'t> Group<'t> {
             heads: Lazy::new(txn, HEADS),
             parts: Lazy::new(txn, PARTS),
             list: Lazy::new(txn, LIST),
+            running_rows: Lazy::new(txn, RUNNING),
             wake: Lazy::new(txn, WAKE),
             ready: Lazy::new(txn, READY),
             runs: Lazy::new(txn, RUNS),
             documents: Lazy::new(txn, DOCUMENTS),
             counts: Lazy::new(txn, COUNTS),
             meta: Lazy::new(txn, META),
-            moved: HashMap::new(),
+            moved: Moved::default(),
             counters: HashMap::new(),
             limit_rows: Lazy::new(txn, LIMITS),
             limits,
@@ -106,13 +110,15 @@ impl<'t> Group<'t> {
 
     /// Applies one commit; the inner error is that commit's alone, and then nothing of it is written.
     pub(crate) fn commit(&mut self, commit: &Commit, dispatch: Dispatch) -> Disk<Result<Verdict>> {
-        let (heads, running) = (self.heads.open()?, &*self.running);
-        let mut seen: Vec<(JobId, u8)> = Vec::with_capacity(commit.ops.len());
+        let heads = self.heads.open()?;
+        self.running.look(heads)?;
+        let running = &*self.running;
+        let mut seen: Vec<(JobId, Stored)> = Vec::with_capacity(commit.ops.len());
         let mut broken: Option<StorageError> = None;
         let applied = apply(commit, |id| match running.row(heads, id) {
             Ok(Ok(Some(row))) => {
-                seen.push((id, row.parts));
-                Ok(Some(row.bare()))
+                seen.push((id, row.stored));
+                Ok(Some(row.record))
             }
             Ok(Ok(None)) => Ok(None),
             Ok(Err(error)) => Err(error),
@@ -132,16 +138,14 @@ impl<'t> Group<'t> {
         telemetry::releases_missing("redb", missing);
         // What is read comes before what is written: an error after the first write would leave half a commit.
         for (id, record) in &mut claimed {
-            let parts = seen.iter().find(|(other, _)| other == id).map_or(0, |(_, parts)| *parts);
-            let head = record.head.clone();
-            let stored = rows::whole(self.parts.open()?, *id, Row { parts, head })?;
-            (record.spec, record.trail, record.output) = (stored.spec, stored.trail, stored.output);
+            let stored = seen.iter().find(|(other, _)| other == id).map_or_else(Stored::default, |(_, stored)| *stored);
+            rows::fill(self.parts.open()?, *id, stored.apart & !rows::PROGRESS, record)?;
         }
         // Both follow the order of the operations.
         let mut stored = seen.into_iter().peekable();
         for write in &writes {
-            let parts = std::iter::from_fn(|| stored.next()).find(|(id, _)| *id == write.id);
-            self.put(write, parts.map_or(0, |(_, parts)| parts))?;
+            let stored = std::iter::from_fn(|| stored.next()).find(|(id, _)| *id == write.id);
+            self.put(write, stored.map_or_else(Stored::default, |(_, stored)| stored))?;
         }
         if dispatch == Dispatch::Caller {
             return Ok(Ok(Verdict::Applied { ready, asked, claimed }));
@@ -152,24 +156,25 @@ impl<'t> Group<'t> {
         Ok(Ok(Verdict::Applied { ready: Vec::new(), asked, claimed }))
     }
 
-    /// Writes one record: its head, the parts that changed, and what finds it.
-    pub(crate) fn put(&mut self, write: &Write, mut stored: u8) -> Disk<()> {
+    /// Writes one record: its row, the large parts that changed, and what finds it.
+    pub(crate) fn put(&mut self, write: &Write, mut stored: Stored) -> Disk<()> {
         self.changed(Change::Now);
         let key = write.id.to_bytes();
         if write.changed != Parts::NONE {
             for (code, bytes) in rows::changed_parts(&write.record, write.changed) {
                 let key = keys::part(code, &key);
-                if !bytes.is_empty() {
+                if !rows::is_within(bytes) {
                     self.parts.open()?.insert(&key, &**bytes)?;
-                    stored |= code;
-                } else if stored & code != 0 {
+                    stored.apart |= code;
+                } else if stored.apart & code != 0 {
                     self.parts.open()?.remove(&key)?;
-                    stored &= !code;
+                    stored.apart &= !code;
                 }
             }
         }
-        self.heads.open()?.insert(&key, rows::head_row(stored, &write.record.head).as_slice())?;
-        self.running.note(write.id, stored, &write.record.head);
+        self.heads.open()?.insert(&key, rows::row_bytes(&mut stored, &write.record).as_slice())?;
+        let row = || Row { stored, record: rows::without(stored.apart, write.record.clone()) };
+        self.running.note(write.id, row, &write.record.head);
         self.index(write.id, write.before.as_ref(), Some(&write.record.head))
     }
 
@@ -180,7 +185,7 @@ impl<'t> Group<'t> {
 
     /// Changes a count when the transaction ends.
     pub(crate) fn count(&mut self, queue: &QueueName, code: u8, by: i64) {
-        *self.moved.entry((queue.clone(), code)).or_default() += by;
+        self.moved.add(queue, code, by);
     }
 
     /// The next number of a counter of the store; it starts at `first`.
@@ -199,13 +204,11 @@ impl<'t> Group<'t> {
     /// Writes what was gathered.
     pub(crate) fn finish(mut self) -> Disk<After> {
         self.write_limits()?;
+        self.write_running()?;
         if self.after.change == Change::None {
             return Ok(self.after);
         }
-        for ((queue, code), by) in std::mem::take(&mut self.moved) {
-            if by == 0 {
-                continue;
-            }
+        for (queue, code, by) in std::mem::take(&mut self.moved).changes() {
             let key = keys::count(&queue, code);
             let counts = self.counts.open()?;
             let stored = counts.get(key.as_slice())?.map_or(0, |count| count.value());

@@ -1,19 +1,30 @@
 //! What finds a job: kept in step with its head, in the same transaction.
 
-use jobbers_core::JobId;
 use jobbers_core::record::{Head, JobState};
+use jobbers_core::{JobId, QueueName, Timestamp};
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use crate::group::Group;
 use crate::keys;
-use crate::rows;
 use crate::tables::Disk;
 use crate::volatile::Timer;
+use crate::{rows, running};
+
+/// What counts and listings see of a head.
+fn seen(head: &Head) -> (JobState, &QueueName, Timestamp) {
+    (head.state, &head.queue, head.created_at)
+}
 
 impl Group<'_> {
     /// Keeps what finds a job in step with its head.
     pub(crate) fn index(&mut self, id: JobId, before: Option<&Head>, after: Option<&Head>) -> Disk<()> {
-        let place = |head: &Head| (head.state, keys::order(head));
+        let (was, is) = (before.map(seen), after.map(seen));
+        if was != is {
+            self.moved(before, -1);
+            self.moved(after, 1);
+            self.ran(id, before, after)?;
+        }
+        let place = |head: &Head| (keys::line(head.state), keys::order(head));
         if before.map(place) != after.map(place) || before.map(|head| &head.queue) != after.map(|head| &head.queue) {
             let list = self.list.open()?;
             if let Some(head) = before {
@@ -22,8 +33,6 @@ impl Group<'_> {
             if let Some(head) = after {
                 list.insert(keys::list(head, id).as_slice(), ())?;
             }
-            self.moved(before, -1);
-            self.moved(after, 1);
         }
         let timer = |head: &Head| head.wake_at.filter(|_| !head.state.is_end() && head.state != JobState::Running);
         let (old, new) = (before.and_then(timer), after.and_then(timer));
@@ -43,6 +52,21 @@ impl Group<'_> {
         }
         let unended = |head: Option<&Head>| i64::from(head.is_some_and(|head| !head.state.is_end()));
         self.run(id, unended(after) - unended(before))
+    }
+
+    /// Keeps up with who runs.
+    fn ran(&mut self, id: JobId, before: Option<&Head>, after: Option<&Head>) -> Disk<()> {
+        let (was, is) = (before.and_then(running::listed), after.and_then(running::listed));
+        if was == is {
+            return Ok(());
+        }
+        match (&was, &is) {
+            (None, Some(_)) => self.runs(id),
+            (Some(_), None) => self.runs_no_more(id)?,
+            _ => {}
+        }
+        self.after.running.push((id, is));
+        Ok(())
     }
 
     fn moved(&mut self, head: Option<&Head>, by: i64) {
@@ -73,6 +97,6 @@ impl Group<'_> {
     fn own_record(&mut self, id: JobId) -> Disk<u64> {
         let row = rows::row(self.heads.open()?, JobId::from(id.run))?;
         // A record that does not decode was counted as one that has not ended when it was written, if at all.
-        Ok(row.map_or(1, |row| u64::from(row.is_some_and(|row| !row.head.state.is_end()))))
+        Ok(row.map_or(1, |row| u64::from(row.is_some_and(|row| !row.record.head.state.is_end()))))
     }
 }

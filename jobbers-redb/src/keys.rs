@@ -85,9 +85,14 @@ pub(crate) fn list_prefix(state: JobState, queue: &QueueName, step: Step) -> Vec
     key
 }
 
+/// The state that a job is listed under: a claim leaves it where it is.
+pub(crate) fn line(state: JobState) -> JobState {
+    if state == JobState::Running { JobState::Ready } else { state }
+}
+
 /// Of `list`: a job in its state's own order.
 pub(crate) fn list(head: &Head, id: JobId) -> Vec<u8> {
-    let mut key = list_prefix(head.state, &head.queue, Step::of(id));
+    let mut key = list_prefix(line(head.state), &head.queue, Step::of(id));
     key.extend_from_slice(&place(order(head), id));
     key
 }

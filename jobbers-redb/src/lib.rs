@@ -20,6 +20,7 @@ mod find;
 mod group;
 mod index;
 mod limiter;
+mod moved;
 mod prune;
 mod ready;
 

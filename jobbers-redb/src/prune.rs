@@ -83,11 +83,11 @@ impl Group<'_> {
     fn remove_job(&mut self, id: JobId, row: &Row) -> Disk<()> {
         self.changed(Change::Now);
         let key = id.to_bytes();
-        for part in rows::stored_parts(row.parts) {
+        for part in rows::apart(row.stored.apart) {
             self.parts.open()?.remove(&keys::part(part, &key))?;
         }
         self.heads.open()?.remove(&key)?;
         self.running.forget(id);
-        self.index(id, Some(&row.head), None)
+        self.index(id, Some(&row.record.head), None)
     }
 }

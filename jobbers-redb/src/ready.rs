@@ -166,7 +166,7 @@ impl Group<'_> {
         for delivery in found {
             // A record that does not decode goes the long way, where its error is told.
             let row = match rows::row(self.heads.open()?, delivery.id)? {
-                Ok(Some(row)) if row.head.state == JobState::Ready => Some(row),
+                Ok(Some(row)) if row.record.head.state == JobState::Ready => Some(row),
                 Ok(_) => {
                     self.remove(&delivery.key, delivery.number, queue)?;
                     continue;
@@ -190,7 +190,7 @@ impl Group<'_> {
     }
 
     fn claim(&mut self, take: &TakeRequest, id: JobId, row: Row) -> Disk<Record> {
-        let (stored, before) = (row.parts, row.head.clone());
+        let (stored, before) = (row.stored, row.record.head.clone());
         let record = claimed(rows::whole(self.parts.open()?, id, row)?, &take.claim);
         let write = Write { id, before: Some(before), record, changed: Parts::PROGRESS };
         self.put(&write, stored)?;
@@ -199,7 +199,7 @@ impl Group<'_> {
 }
 
 fn may_claim(take: &TakeRequest, row: &Row) -> bool {
-    let head = &row.head;
+    let head = &row.record.head;
     head.limits.is_empty()
         && head.wake_at.is_none_or(|wake_at| wake_at > take.claim.now)
         && take.claimable.iter().any(|(task, version)| *task == head.task && *version == head.version)

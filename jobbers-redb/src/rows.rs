@@ -1,23 +1,49 @@
 //! Rows of `heads` and `parts`: how a record lies in the file.
+//!
+//! A row of `heads` is one byte that says where the parts are; then either the head alone, or the lengths of the parts that lie in the row and
+//! of the head, those parts, the head, and zeros. So a job whose parts are all small, as most are, has one row, which is written at its submit,
+//! its claim and its end. The zeros keep its length: a row that grows in a full page costs a new page, one that does not is written over.
 
 use bytes::Bytes;
-use jobbers_core::record::{Head, Parts, Record, decode_versioned, encode_versioned};
-use jobbers_core::{Error, JobId, Result};
+use jobbers_core::record::{Parts, Record, decode_versioned, encode_versioned};
+use jobbers_core::{Error, ErrorKind, JobId, Result};
 use redb::ReadableTable;
 
 use crate::keys::{self, JobKey, PartKey};
 use crate::tables::Disk;
 
-/// The parts with their stored codes: the bit in a head's first byte, and the first byte of a part's key.
+/// The parts with their stored codes: the bit in a row's first byte, and the first byte of a part's key. In a row, the same bit four places
+/// higher says that the part lies in it. Rows of formats 1 and 2 have none that does.
 const PARTS: [(u8, Parts); 4] = [(1, Parts::SPEC), (2, Parts::TRAIL), (4, Parts::PROGRESS), (8, Parts::OUTPUT)];
+/// The bits of the parts that have rows of their own.
+const APART: u8 = 15;
+/// Of the progress: what a claim leaves behind, whatever was stored.
+pub(crate) const PROGRESS: u8 = 4;
+
+/// Largest part that lies in its job's row. Each beat writes the row again, and a row of four such parts still shares its page with others.
+pub(crate) const WITHIN_BYTES_MAX: usize = 512;
+
+/// What a new row has to spare: a claim and an end add about 80 bytes to a job with a small output.
+const SPARE_BYTES: usize = 96;
+/// A row that has more to spare than this is made shorter.
+const SPARE_BYTES_MAX: usize = 512;
+
+/// How a job is stored.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stored {
+    /// The parts that have rows of their own.
+    pub(crate) apart: u8,
+    /// The length of its row; 0 if there is none.
+    pub(crate) length: usize,
+}
 
 /// A row of `heads`.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
-    /// The parts that have rows of their own.
-    pub(crate) parts: u8,
-    /// The head.
-    pub(crate) head: Head,
+    /// How it is stored.
+    pub(crate) stored: Stored,
+    /// The record, without those parts: all that a decision about a commit looks at.
+    pub(crate) record: Record,
 }
 
 impl Row {
@@ -26,35 +52,103 @@ impl Row {
     /// # Errors
     /// `Damaged`, with the job.
     pub(crate) fn read(id: JobId, bytes: &[u8]) -> Result<Row> {
-        let (parts, head) = bytes.split_first().unwrap_or((&0, &[]));
-        let head = decode_versioned(head).map_err(|error| Error::new(error.kind(), "read a job", format!("{id}: {error}")))?;
-        Ok(Row { parts: *parts, head })
-    }
-
-    /// The record without its parts: all that a decision about a commit looks at.
-    pub(crate) fn bare(self) -> Record {
-        let empty = Bytes::new();
-        Record { head: self.head, spec: empty.clone(), trail: empty.clone(), progress: empty.clone(), output: empty }
+        let damaged = |kind, what: &dyn std::fmt::Display| Error::new(kind, "read a job", format!("{id}: {what}"));
+        let (places, mut rest) = bytes.split_first().unwrap_or((&0, &[]));
+        let (apart, within) = (places & APART, places >> 4);
+        let mut record = Record::default();
+        if within != 0 {
+            let short = || damaged(ErrorKind::Damaged, &"its row ends within its parts");
+            let mut lengths = [0; 4];
+            for (length, (code, _)) in lengths.iter_mut().zip(PARTS) {
+                if within & code != 0 {
+                    let (stored, behind) = rest.split_first_chunk().ok_or_else(short)?;
+                    (*length, rest) = (usize::from(u16::from_be_bytes(*stored)), behind);
+                }
+            }
+            let (head, behind) = rest.split_first_chunk().ok_or_else(short)?;
+            let (parts, behind) = behind.split_at_checked(lengths.iter().sum()).ok_or_else(short)?;
+            let (head, zeros) = behind.split_at_checked(u32::from_be_bytes(*head) as usize).ok_or_else(short)?;
+            if zeros.iter().any(|byte| *byte != 0) {
+                return Err(damaged(ErrorKind::Damaged, &"its row goes on behind its end"));
+            }
+            // One copy that the parts share.
+            let parts = Bytes::copy_from_slice(parts);
+            let mut from = 0;
+            for (length, field) in lengths.into_iter().zip(fields(&mut record)) {
+                *field = parts.slice(from..from + length);
+                from += length;
+            }
+            rest = head;
+        }
+        record.head = decode_versioned(rest).map_err(|error| damaged(error.kind(), &error))?;
+        Ok(Row { stored: Stored { apart, length: bytes.len() }, record })
     }
 }
 
-/// The bytes of a row of `heads`.
-pub(crate) fn head_row(parts: u8, head: &Head) -> Vec<u8> {
-    let head = encode_versioned(head);
-    let mut row = Vec::with_capacity(head.len() + 1);
-    row.push(parts);
+fn fields(record: &mut Record) -> [&mut Bytes; 4] {
+    [&mut record.spec, &mut record.trail, &mut record.progress, &mut record.output]
+}
+
+fn parts(record: &Record) -> [(u8, Parts, &Bytes); 4] {
+    let [spec, trail, progress, output] = PARTS;
+    [
+        (spec.0, spec.1, &record.spec),
+        (trail.0, trail.1, &record.trail),
+        (progress.0, progress.1, &record.progress),
+        (output.0, output.1, &record.output),
+    ]
+}
+
+/// Whether a part lies in its job's row.
+pub(crate) fn is_within(part: &Bytes) -> bool {
+    part.len() <= WITHIN_BYTES_MAX
+}
+
+/// The bytes of a row of `heads`: the head, and the parts but those that are stored apart. `stored` is what it takes the place of.
+pub(crate) fn row_bytes(stored: &mut Stored, record: &Record) -> Vec<u8> {
+    let (apart, head) = (stored.apart, encode_versioned(&record.head));
+    let within = || parts(record).into_iter().filter(move |(code, _, bytes)| apart & code == 0 && !bytes.is_empty());
+    let places = apart | within().map(|(code, _, _)| code << 4).sum::<u8>();
+    if places <= APART {
+        stored.length = 1 + head.len();
+        return [&[places], &*head].concat();
+    }
+    let length = 5 + within().map(|(_, _, bytes)| 2 + bytes.len()).sum::<usize>() + head.len();
+    stored.length = match stored.length {
+        0 => length + SPARE_BYTES,
+        room if room >= length && room - length <= SPARE_BYTES_MAX => room,
+        _ => length,
+    };
+    let mut row = Vec::with_capacity(stored.length);
+    row.push(places);
+    for (_, _, bytes) in within() {
+        let length = u16::try_from(bytes.len()).expect("what is larger is stored apart");
+        row.extend_from_slice(&length.to_be_bytes());
+    }
+    row.extend_from_slice(&u32::try_from(head.len()).expect("heads are small").to_be_bytes());
+    within().for_each(|(_, _, bytes)| row.extend_from_slice(bytes));
     row.extend_from_slice(&head);
+    row.resize(stored.length, 0);
     row
 }
 
 /// Each part of a record that `changed` names, with its code.
 pub(crate) fn changed_parts(record: &Record, changed: Parts) -> impl Iterator<Item = (u8, &Bytes)> {
-    let bytes = [&record.spec, &record.trail, &record.progress, &record.output];
-    PARTS.into_iter().zip(bytes).filter(move |((_, part), _)| changed.has(*part)).map(|((code, _), bytes)| (code, bytes))
+    parts(record).into_iter().filter(move |(_, part, _)| changed.has(*part)).map(|(code, _, bytes)| (code, bytes))
 }
 
-/// The codes of the parts in a head's first byte.
-pub(crate) fn stored_parts(parts: u8) -> impl Iterator<Item = u8> {
+/// Takes the parts that have rows of their own out of a record.
+pub(crate) fn without(apart: u8, mut record: Record) -> Record {
+    for ((code, _), field) in PARTS.into_iter().zip(fields(&mut record)) {
+        if apart & code != 0 {
+            *field = Bytes::new();
+        }
+    }
+    record
+}
+
+/// The codes of the parts that have rows of their own.
+pub(crate) fn apart(parts: u8) -> impl Iterator<Item = u8> {
     PARTS.into_iter().map(|(code, _)| code).filter(move |code| parts & code != 0)
 }
 
@@ -66,18 +160,23 @@ pub(crate) fn row(heads: &impl ReadableTable<&'static JobKey, &'static [u8]>, id
     })
 }
 
-/// A job's parts beside `row`, read from their own rows.
+/// The whole record of a row.
 pub(crate) fn whole(parts: &impl ReadableTable<&'static PartKey, &'static [u8]>, id: JobId, row: Row) -> Disk<Record> {
-    let (key, stored) = (id.to_bytes(), row.parts);
-    let mut record = row.bare();
-    let fields = [&mut record.spec, &mut record.trail, &mut record.progress, &mut record.output];
-    for ((code, _), field) in PARTS.into_iter().zip(fields) {
-        if stored & code == 0 {
+    let Row { stored, mut record } = row;
+    fill(parts, id, stored.apart, &mut record)?;
+    Ok(record)
+}
+
+/// Reads the parts that have rows of their own into a record.
+pub(crate) fn fill(parts: &impl ReadableTable<&'static PartKey, &'static [u8]>, id: JobId, apart: u8, record: &mut Record) -> Disk<()> {
+    let key = id.to_bytes();
+    for ((code, _), field) in PARTS.into_iter().zip(fields(record)) {
+        if apart & code == 0 {
             continue;
         }
         if let Some(bytes) = parts.get(&keys::part(code, &key))? {
             *field = Bytes::copy_from_slice(bytes.value());
         }
     }
-    Ok(record)
+    Ok(())
 }

@@ -5,16 +5,19 @@ use redb::{Key, ReadTransaction, ReadableDatabase, StorageError, Table, TableDef
 use crate::keys::{JobKey, PartKey, WakeKey};
 
 /// The version of the tables, their keys and values that this build writes, and the newest that it reads.
-pub(crate) const FORMAT: u64 = 2;
+pub(crate) const FORMAT: u64 = 3;
 /// Says that the file is ours.
 pub(crate) const MAGIC: &[u8] = b"jobbers";
 
-/// Job -> which parts there are (one byte), then its head.
+/// Job -> where its parts are (one byte), the small ones, its head.
 pub(crate) const HEADS: TableDefinition<'static, &JobKey, &[u8]> = TableDefinition::new("heads");
-/// Part and job -> the part's bytes; a part that is empty has no row.
+/// Part and job -> the part's bytes, if they are too many for the job's row.
 pub(crate) const PARTS: TableDefinition<'static, &PartKey, &[u8]> = TableDefinition::new("parts");
-/// State, queue, whether it is a run's own record, time, job: every job in its state's own order.
+/// State, queue, whether it is a run's own record, time, job: every job in its state's own order. A Running job stays among the Ready ones:
+/// both are in the order of their submit.
 pub(crate) const LIST: TableDefinition<'static, &[u8], ()> = TableDefinition::new("list");
+/// Number -> the jobs that one transaction has claimed; gone when the last of them runs no more. The latest row that names a job counts.
+pub(crate) const RUNNING: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("running");
 /// Time and job: every timer, but those of running jobs, which are in memory: whoever opens the file reads them from the heads.
 pub(crate) const WAKE: TableDefinition<'static, &WakeKey, ()> = TableDefinition::new("wake");
 /// Queue, priority, number -> job: every delivery.
@@ -33,7 +36,7 @@ pub(crate) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::
 /// What redb says, where nothing but the disk is to blame.
 pub(crate) type Disk<T> = std::result::Result<T, StorageError>;
 
-/// A table of a write transaction that is opened at its first use: a beat touches two of ten.
+/// A table of a write transaction that is opened at its first use: a beat touches one of eleven.
 pub(crate) struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
     txn: &'t WriteTransaction,
     definition: TableDefinition<'static, K, V>,
@@ -47,11 +50,10 @@ impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
 
     /// The table.
     pub(crate) fn open(&mut self) -> Disk<&mut Table<'t, K, V>> {
-        let table = match self.table.take() {
-            Some(table) => table,
-            None => self.txn.open_table(self.definition).map_err(of_table)?,
-        };
-        Ok(self.table.insert(table))
+        if self.table.is_none() {
+            self.table = Some(self.txn.open_table(self.definition).map_err(of_table)?);
+        }
+        Ok(self.table.as_mut().expect("it was opened above"))
     }
 }
 
@@ -81,6 +83,7 @@ pub(crate) fn create_all(txn: &WriteTransaction) -> Disk<()> {
     make(txn, HEADS)?;
     make(txn, PARTS)?;
     make(txn, LIST)?;
+    make(txn, RUNNING)?;
     make(txn, WAKE)?;
     make(txn, READY)?;
     make(txn, COUNTS)?;

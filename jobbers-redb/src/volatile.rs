@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jobbers_core::{JobId, QueueName, Timestamp};
 
-use crate::running::Leases;
+use crate::group::After;
+use crate::running::{Leases, Listed};
 
 /// Hidings of due jobs and of pulled deliveries, and the ends of leases.
 #[derive(Debug, Default)]
 pub(crate) struct Volatile {
     /// When the leases of running jobs end: a lease is short and changes with each beat, and the heads say it as well.
     pub(crate) leases: Leases,
+    /// Running jobs: the file lists them among the Ready ones.
+    pub(crate) running: Listed,
     /// Due jobs that were returned.
     pub(crate) due: Hidings<JobId, ()>,
     /// Deliveries that were pulled, by number.
@@ -39,8 +42,8 @@ pub(crate) struct Handed {
 }
 
 impl Volatile {
-    pub(crate) fn new(leases: Leases) -> Volatile {
-        Volatile { leases, ..Volatile::default() }
+    pub(crate) fn new(leases: Leases, running: Listed) -> Volatile {
+        Volatile { leases, running, ..Volatile::default() }
     }
 
     /// Hands a delivery to somebody; returns which handing over it is.
@@ -68,15 +71,21 @@ impl Volatile {
     }
 
     /// Keeps up with what a transaction has settled.
-    pub(crate) fn settle(&mut self, timers: &[Timer], deliveries: &[u64]) {
-        for Timer { id, old_lease, new_lease } in timers {
+    pub(crate) fn settle(&mut self, after: &After) {
+        for Timer { id, old_lease, new_lease } in &after.timers {
             self.due.forget(id);
             if let Some(at) = old_lease {
                 self.leases.remove(&(*at, *id));
             }
             self.leases.extend(new_lease.map(|at| (at, *id)));
         }
-        for number in deliveries {
+        for (id, listed) in &after.running {
+            match listed {
+                Some(listed) => self.running.insert(*id, listed.clone()),
+                None => self.running.remove(id),
+            };
+        }
+        for number in &after.gone {
             if let Some(handed) = self.pulled.forget(number) {
                 self.one_less(&handed.queue);
             }

@@ -16,7 +16,7 @@ use crate::fault::Fault;
 use crate::file::Opened;
 use crate::group::{After, Change, Group, transactions};
 use crate::guard::Guard;
-use crate::running::Running;
+use crate::running::{Found, Running};
 use crate::source::Source;
 use crate::tables::{Disk, begin_read, begin_write};
 
@@ -47,13 +47,13 @@ pub(crate) struct Writer {
     source: Box<dyn Source>,
     /// The limiter's state, once somebody has asked for it. A transaction that fails leaves it ahead of the file: then it is read again.
     limits: Option<Limits>,
-    /// Ahead of the file as well after a transaction that failed, and then emptied.
+    /// Ahead of the file as well after a transaction that failed, and then read again with it.
     running: Running,
 }
 
 impl Writer {
-    pub(crate) fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Box<dyn Ask>>, source: Box<dyn Source>) -> Writer {
-        Writer { shared, requests, source, limits: None, running: Running::default() }
+    pub(crate) fn new(shared: Arc<Shared>, requests: mpsc::Receiver<Box<dyn Ask>>, source: Box<dyn Source>, running: Running) -> Writer {
+        Writer { shared, requests, source, limits: None, running }
     }
 
     /// Serves requests until nobody can ask any longer, then closes the file.
@@ -200,10 +200,12 @@ impl Writer {
     fn reopen(&mut self) -> bool {
         let opened = catch_unwind(AssertUnwindSafe(|| self.source.open()));
         let slot = match opened {
-            Ok(Ok(Opened { database, guard, leases })) => {
+            Ok(Ok(Opened { database, guard, found: Found { running, leases, listed } })) => {
                 tracing::info!(file = self.shared.path, "the file is open again");
                 // Nobody knows here whether the last transaction was made; the file does.
-                self.shared.volatile().leases = leases;
+                self.running = running;
+                let mut volatile = self.shared.volatile();
+                (volatile.leases, volatile.running) = (leases, listed);
                 Slot::open(database, guard)
             }
             Ok(Err(error)) => {

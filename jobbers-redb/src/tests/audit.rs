@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jobbers_core::record::JobState;
 use jobbers_core::{JobId, Timestamp};
-use redb::ReadableTable;
+use redb::{ReadTransaction, ReadableTable};
 
 use crate::driver::Handle;
 use crate::keys::{self, DELIVERIES};
 use crate::rows::{self, Row};
-use crate::tables::{COUNTS, HEADS, LIST, PARTS, READY, RUNS, WAKE, open};
+use crate::running::{self, Listed};
+use crate::tables::{COUNTS, Disk, HEADS, LIST, PARTS, READY, RUNNING, RUNS, WAKE, open};
 
 /// What the tables beside the heads hold, by name.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ struct Derived {
     list: BTreeSet<Vec<u8>>,
     wake: BTreeSet<Vec<u8>>,
     leases: BTreeSet<(Timestamp, JobId)>,
+    running: Listed,
+    named: BTreeSet<JobId>,
     parts: BTreeSet<Vec<u8>>,
     counts: BTreeMap<Vec<u8>, u64>,
 }
@@ -30,13 +33,18 @@ pub(crate) fn audit(store: &Handle) {
         for row in open(txn, HEADS)?.iter()? {
             let (key, bytes) = row?;
             let id = JobId::from_bytes(*key.value());
-            let Row { parts, head } = Row::read(id, bytes.value()).unwrap();
+            let Row { stored: how, record } = Row::read(id, bytes.value()).unwrap();
+            let head = record.head;
             derived.list.insert(keys::list(&head, id));
-            derived.parts.extend(rows::stored_parts(parts).map(|part| keys::part(part, key.value()).to_vec()));
+            derived.parts.extend(rows::apart(how.apart).map(|part| keys::part(part, key.value()).to_vec()));
             *derived.counts.entry(keys::count(&head.queue, head.state.index())).or_default() += 1;
             *unended.entry(id.run).or_insert(0) += u64::from(!head.state.is_end());
             if id.step != 0 {
                 with_steps.insert(id.run);
+            }
+            if let Some(listed) = running::listed(&head) {
+                derived.running.insert(id, listed);
+                derived.named.insert(id);
             }
             if head.state == JobState::Ready {
                 ready.insert(id);
@@ -48,6 +56,8 @@ pub(crate) fn audit(store: &Handle) {
             }
         }
         stored.leases.clone_from(&store.engine.shared.volatile().leases);
+        stored.running.clone_from(&store.engine.shared.volatile().running);
+        stored.named = named(txn, &derived.named)?;
         for row in open(txn, LIST)?.iter()? {
             stored.list.insert(row?.0.value().to_vec());
         }
@@ -79,4 +89,16 @@ pub(crate) fn audit(store: &Handle) {
     });
     let (stored, derived) = found.unwrap();
     assert_eq!(stored, derived);
+}
+
+/// The jobs among `running` that rows of `running` name. A row stays as long as one of its jobs runs that no later row names.
+fn named(txn: &ReadTransaction, running: &BTreeSet<JobId>) -> Disk<BTreeSet<JobId>> {
+    let mut named = BTreeSet::new();
+    for row in open(txn, RUNNING)?.iter()?.rev() {
+        let (number, ids) = row?;
+        let before = named.len();
+        named.extend(running::read_batch(ids.value()).filter(|id| running.contains(id)));
+        assert!(named.len() > before, "row {} of `running` stands for nobody", number.value());
+    }
+    Ok(named)
 }

@@ -188,7 +188,11 @@ fn an_open_in_async_code_blocks_no_runtime() {
 }
 
 /// A store with some of everything, as the versions of the format keep it.
-const GOLDEN: [&[u8]; 2] = [include_bytes!("../../tests/golden/format-1.redb"), include_bytes!("../../tests/golden/format-2.redb")];
+const GOLDEN: [&[u8]; 3] = [
+    include_bytes!("../../tests/golden/format-1.redb"),
+    include_bytes!("../../tests/golden/format-2.redb"),
+    include_bytes!("../../tests/golden/format-3.redb"),
+];
 
 #[test]
 fn a_file_that_format_1_wrote_is_read_for_ever() {
@@ -198,6 +202,11 @@ fn a_file_that_format_1_wrote_is_read_for_ever() {
 #[test]
 fn a_file_that_format_2_wrote_is_read_for_ever() {
     is_read(GOLDEN[1], "format-2.redb");
+}
+
+#[test]
+fn a_file_that_format_3_wrote_is_read_for_ever() {
+    is_read(GOLDEN[2], "format-3.redb");
 }
 
 fn is_read(bytes: &[u8], name: &str) {

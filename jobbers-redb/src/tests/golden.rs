@@ -103,7 +103,7 @@ fn the_golden_file_is_made_of_what_it_is_checked_for() {
         let mut database = redb::Database::open(&path).unwrap();
         database.compact().unwrap();
         drop(database);
-        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/format-2.redb");
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/format-3.redb");
         std::fs::copy(&path, golden).unwrap();
     }
     block_on(check(&crate::Redb::open(&path).unwrap()));
