@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use jobbers::driver::{Filter, Page};
-use jobbers::record::encode_versioned;
 use jobbers::{Backend, Client, JobState, Task, Worker, WorkerHandle};
 use tokio::sync::Notify;
 
@@ -14,7 +12,7 @@ use crate::Trouble;
 use crate::arguments::Arguments;
 use crate::clock::Watch;
 use crate::latency::{self, PACED, Paced, Starts};
-use crate::raw::{self, JobBytes};
+use crate::raw;
 use crate::report::{Rate, Raw, Report};
 
 const NOTHING: Task<String> = Task::new("bench.nothing").queue("bench");
@@ -38,10 +36,9 @@ pub(crate) async fn all(arguments: Arguments) -> Result<Report, Trouble> {
     let raw = match redb_path(&arguments.url) {
         None => raw_spawns(arguments.jobs, &drain).await,
         Some(path) => {
-            let bytes = job_bytes(&backend).await?;
             client.close().await;
             drop((client, backend));
-            tokio::task::block_in_place(|| raw_redb(&arguments, &path, &bulk_submit, &drain, bytes))?
+            tokio::task::block_in_place(|| raw_redb(&arguments, &path, &bulk_submit, &drain))?
         }
     };
     rest(&arguments, Main { bulk_submit, drain, raw }).await
@@ -181,15 +178,6 @@ pub(crate) async fn paced_worker(backend: &Backend, starts: &Arc<Starts>, slots:
     Ok(Worker::queues(["bench"]).slots(slots).task(PACED, handler).start(backend).await?)
 }
 
-/// What the last job of the drain has left in the store.
-async fn job_bytes(backend: &Backend) -> Result<JobBytes, Trouble> {
-    let filter = Filter { state: JobState::Succeeded, queue: None, task: None };
-    let listing = backend.store().list(&filter, &Page { after: None, limit: 1 }).await?;
-    let (_, record) = listing.records.first().ok_or("the drain left no record")?;
-    let head = encode_versioned(&record.head).len();
-    Ok(JobBytes { head, spec: record.spec.len(), trail: record.trail.len(), output: record.output.len() })
-}
-
 fn redb_path(url: &str) -> Option<PathBuf> {
     let rest = url.strip_prefix("redb:")?;
     Some(rest.strip_prefix("//").unwrap_or(rest).into())
@@ -202,10 +190,11 @@ async fn raw_spawns(jobs: usize, drain: &Rate) -> Raw {
 }
 
 /// Submit and drain of ours against both of the raw loop. Nobody may hold the file any more.
-fn raw_redb(arguments: &Arguments, path: &Path, submit: &Rate, drain: &Rate, bytes: JobBytes) -> Result<Raw, Trouble> {
-    let transactions = raw::transactions(path)?;
+fn raw_redb(arguments: &Arguments, path: &Path, submit: &Rate, drain: &Rate) -> Result<Raw, Trouble> {
+    let stored = raw::stored(path)?;
+    let transactions = stored.transactions;
     let beside = path.with_extension("raw");
-    let took = raw::redb(&beside, arguments.jobs, transactions, bytes)?;
+    let took = raw::redb(&beside, arguments.jobs, &stored)?;
     std::fs::remove_file(&beside)?;
     let rate = Rate::new(arguments.jobs, took);
     let percent = 100.0 * rate.seconds / (submit.seconds + drain.seconds);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::Notify;
 
 use crate::Trouble;
@@ -31,23 +31,28 @@ pub(crate) async fn spawns(tasks: usize) -> Took {
     watch.stop()
 }
 
-/// What a job writes over its life, in bytes.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct JobBytes {
-    pub(crate) head: usize,
-    pub(crate) spec: usize,
-    pub(crate) trail: usize,
-    pub(crate) output: usize,
+/// What a store's file holds, as the driver has written it.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    /// How many transactions it has seen.
+    pub(crate) transactions: usize,
+    /// The length of a job's row, which its submit, its claim and its end write.
+    row: usize,
+    /// The parts of that job that have rows of their own, by code, with their lengths: the submit writes the first, the end all others.
+    parts: Vec<(u8, usize)>,
 }
 
+const HEADS: TableDefinition<'static, &[u8; 20], &[u8]> = TableDefinition::new("heads");
+const PARTS: TableDefinition<'static, &[u8; 21], &[u8]> = TableDefinition::new("parts");
+/// The code of the part that a submit writes.
+const SPEC: u8 = 1;
+
 /// Writes the same bytes in the same number of durable transactions, and nothing else: no index, no queue, no decision.
-pub(crate) fn redb(path: &Path, jobs: usize, transactions: usize, bytes: JobBytes) -> Result<Took, Trouble> {
-    const HEADS: TableDefinition<'static, &[u8; 20], &[u8]> = TableDefinition::new("heads");
-    const PARTS: TableDefinition<'static, &[u8; 21], &[u8]> = TableDefinition::new("parts");
+pub(crate) fn redb(path: &Path, jobs: usize, stored: &Stored) -> Result<Took, Trouble> {
     let database = Database::create(path)?;
-    let most = [bytes.head, bytes.spec, bytes.trail, bytes.output].into_iter().max().unwrap_or_default();
+    let most = stored.parts.iter().map(|(_, length)| *length).chain([stored.row]).max().unwrap_or_default();
     let source = vec![b'x'; most];
-    let batch = (3 * jobs).div_ceil(transactions.max(1)).max(1);
+    let batch = (3 * jobs).div_ceil(stored.transactions.max(1)).max(1);
     let key = |job: usize| {
         let mut key = [0; 20];
         key[8..16].copy_from_slice(&(job as u64).to_be_bytes());
@@ -65,14 +70,9 @@ pub(crate) fn redb(path: &Path, jobs: usize, transactions: usize, bytes: JobByte
             {
                 let (mut heads, mut parts) = (txn.open_table(HEADS)?, txn.open_table(PARTS)?);
                 for job in first..jobs.min(first + batch) {
-                    heads.insert(&key(job), &source[..bytes.head])?;
-                    match step {
-                        Step::Submit => drop(parts.insert(&part(job, 1), &source[..bytes.spec])?),
-                        Step::Claim => {}
-                        Step::End => {
-                            parts.insert(&part(job, 2), &source[..bytes.trail])?;
-                            parts.insert(&part(job, 4), &source[..bytes.output])?;
-                        }
+                    heads.insert(&key(job), &source[..stored.row])?;
+                    for (code, length) in stored.parts.iter().filter(|(code, _)| step.writes(*code)) {
+                        parts.insert(&part(job, *code), &source[..*length])?;
                     }
                 }
             }
@@ -89,8 +89,18 @@ enum Step {
     End,
 }
 
-/// How many transactions a store's file has seen, once nobody holds it any more.
-pub(crate) fn transactions(path: &Path) -> Result<usize, Trouble> {
+impl Step {
+    fn writes(self, code: u8) -> bool {
+        match self {
+            Step::Submit => code == SPEC,
+            Step::Claim => false,
+            Step::End => code != SPEC,
+        }
+    }
+}
+
+/// What a store's file holds, once nobody else has it open.
+pub(crate) fn stored(path: &Path) -> Result<Stored, Trouble> {
     const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
     let waiting = Instant::now();
     let database = loop {
@@ -102,10 +112,18 @@ pub(crate) fn transactions(path: &Path) -> Result<usize, Trouble> {
             Err(error) => return Err(format!("count the transactions of {}: {error}", path.display()).into()),
         }
     };
-    let table = database.begin_read()?.open_table(META)?;
-    let stored = table.get("transactions")?.ok_or("the file counts no transactions")?;
-    let count = u64::from_be_bytes(stored.value().try_into()?);
-    Ok(usize::try_from(count)?)
+    let txn = database.begin_read()?;
+    let count = txn.open_table(META)?.get("transactions")?.ok_or("the file counts no transactions")?;
+    let transactions = usize::try_from(u64::from_be_bytes(count.value().try_into()?))?;
+    let (heads, parts) = (txn.open_table(HEADS)?, txn.open_table(PARTS)?);
+    let (job, row) = heads.first()?.ok_or("the file holds no job")?;
+    let mut apart = Vec::new();
+    for code in [SPEC, 2, 4, 8] {
+        let mut key = [code; 21];
+        key[1..].copy_from_slice(job.value());
+        apart.extend(parts.get(&key)?.map(|bytes| (code, bytes.value().len())));
+    }
+    Ok(Stored { transactions, row: row.value().len(), parts: apart })
 }
 
 /// The median of an fsync after a small write, in milliseconds, in the folder of `beside`.

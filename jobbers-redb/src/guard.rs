@@ -3,6 +3,10 @@
 //! redb repairs a file that was not closed cleanly before anything in it can be read, and marks a clean one as in use. So its writes are
 //! held in memory while the file is looked at. Then they are made, in their order and with their syncs: a crash in between leaves what a
 //! crash of redb's own repair would leave. Or they are dropped, and the file is untouched.
+//!
+//! Later it holds one thing: the header, until the sync that follows. redb writes the pages of a commit, its header among them, in an order that
+//! chance gives. With the header last, a commit is certainly not made where a page could not be written: redb syncs no more after that. It is
+//! one of the orders that redb allows for: it counts on none before a sync, and the header is there before each sync begins.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +28,9 @@ struct State {
     inner: Box<dyn StorageBackend>,
     holding: AtomicBool,
     held: Mutex<Held>,
-    /// redb has written its header since somebody last asked.
+    /// The header that the next sync writes first.
+    header: Mutex<Option<Vec<u8>>>,
+    /// The header was written, or a write of it has failed, since somebody last asked.
     header_written: AtomicBool,
     /// A sync has failed: what was written may be on disk or not, and what reads back may be neither.
     sync_failed: AtomicBool,
@@ -51,7 +57,8 @@ impl Guard {
         let len = inner.len()?;
         let held = Mutex::new(Held { base: len, len, ..Held::default() });
         let (header_written, sync_failed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Guard(Arc::new(State { inner, holding: AtomicBool::new(true), held, header_written, sync_failed })))
+        let (holding, header) = (AtomicBool::new(true), Mutex::new(None));
+        Ok(Guard(Arc::new(State { inner, holding, held, header, header_written, sync_failed })))
     }
 
     /// Makes the writes that were held, and holds none from now on.
@@ -69,7 +76,7 @@ impl Guard {
         Ok(())
     }
 
-    /// Whether redb has written its header since the last time that somebody asked. A commit that failed before that was not made.
+    /// Whether the header was written, or may have been, since the last time that somebody asked. A commit that failed before that was not made.
     pub(crate) fn take_header_written(&self) -> bool {
         self.0.header_written.swap(false, Ordering::AcqRel)
     }
@@ -81,6 +88,10 @@ impl Guard {
 
     fn held(&self) -> MutexGuard<'_, Held> {
         self.0.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn header(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.0.header.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_holding(&self) -> bool {
@@ -164,7 +175,19 @@ impl StorageBackend for Guard {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        if self.is_holding() { self.held().read(&*self.0.inner, offset, out) } else { self.0.inner.read(offset, out) }
+        if self.is_holding() {
+            return self.held().read(&*self.0.inner, offset, out);
+        }
+        self.0.inner.read(offset, out)?;
+        // The first block holds the header and no page.
+        if offset < BLOCK
+            && let Some(header) = &*self.header()
+        {
+            let shown = header.get(offset as usize..).unwrap_or_default();
+            let length = shown.len().min(out.len());
+            out[..length].copy_from_slice(&shown[..length]);
+        }
+        Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -180,6 +203,10 @@ impl StorageBackend for Guard {
             self.held().steps.push(Step::Sync);
             return Ok(());
         }
+        if let Some(header) = self.header().take() {
+            self.0.header_written.store(true, Ordering::Release);
+            self.0.inner.write(0, &header)?;
+        }
         self.0.inner.sync_data().inspect_err(|_| self.0.sync_failed.store(true, Ordering::Release))
     }
 
@@ -188,7 +215,8 @@ impl StorageBackend for Guard {
             return self.held().write(&*self.0.inner, offset, data);
         }
         if offset == 0 {
-            self.0.header_written.store(true, Ordering::Release);
+            *self.header() = Some(data.to_vec());
+            return Ok(());
         }
         self.0.inner.write(offset, data)
     }

@@ -118,7 +118,7 @@ impl Writer {
             redb::CommitError::Storage(error) => Fault::of(&self.shared.path, &error),
             other => Fault { kind: ErrorKind::Internal, context: format!("{}: {other}", self.shared.path), unknown: false },
         };
-        // A transaction is made by the write of the header, after or among those of its pages: without it there is none.
+        // A transaction is made by the write of the header, which the guard makes after those of its pages: without it there is none.
         let unknown = guard.take_header_written();
         Err(Failed { fault: Fault { unknown, ..fault }, pending: (unknown && !guard.has_sync_failed()).then_some(after) })
     }

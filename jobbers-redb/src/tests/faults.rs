@@ -11,6 +11,7 @@ use super::audit::audit;
 use super::disk::Disk;
 use super::jobs::*;
 use crate::driver::Handle;
+use crate::guard::Guard;
 
 /// Tries until it works: a disk that has recovered is noticed by itself, in a bounded time.
 async fn in_time<T>(mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
@@ -64,6 +65,25 @@ fn a_disk_that_is_full_for_a_moment_leaves_no_doubt_about_the_outcome() {
             audit(&store);
         }
     });
+}
+
+#[test]
+fn the_header_reaches_the_disk_with_the_sync_and_not_before() {
+    let disk = Disk::of(vec![0; 8_192]);
+    let guard = Guard::new(Box::new(disk.clone())).unwrap();
+    guard.release().unwrap();
+    guard.write(0, &[1; 320]).unwrap();
+    guard.write(4_096, &[2; 512]).unwrap();
+    let mut seen = [9; 400];
+    guard.read(0, &mut seen).unwrap();
+    assert_eq!((&seen[..320], &seen[320..]), (&[1; 320][..], &[0; 80][..]));
+    assert_eq!((disk.bytes()[0], disk.bytes()[4_096], guard.take_header_written()), (0, 2, false));
+    // A write that makes room in memory may fail, and redb goes on to the sync.
+    disk.state().writes_until_full_once = Some(0);
+    guard.write(4_096, &[3; 512]).unwrap_err();
+    guard.sync_data().unwrap();
+    let synced = disk.after_power_cut(|| false);
+    assert_eq!((&synced[..320], synced[320], guard.take_header_written()), (&[1; 320][..], 0, true));
 }
 
 #[test]
