@@ -304,3 +304,41 @@ async fn the_same_id_with_other_content_is_a_conflict_that_names_both() {
     says(&error, ErrorKind::Conflict, &["01ARZ3NDEKTSV4RRFFQ69G5FAV", "any"]);
     assert_eq!(client.counts().await.unwrap().iter().map(|count| count.jobs).sum::<u64>(), 1);
 }
+
+#[tokio::test]
+async fn the_same_id_twice_in_one_call_is_one_job_or_a_conflict() {
+    let client = Client::new(&backend().await);
+    let id: RunId = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+    let submit = |value: u64| client.submit(ANY, &serde_json::json!(value)).id(id);
+    let answers = client.submit_each([submit(1), submit(1), submit(2)]).await;
+    let kinds: Vec<_> = answers.iter().map(|answer| answer.as_ref().err().map(Error::kind)).collect();
+    assert_eq!(kinds, [None, None, Some(ErrorKind::Conflict)]);
+    assert_eq!(client.counts().await.unwrap().iter().map(|count| count.jobs).sum::<u64>(), 1);
+    assert!(client.submit_each(std::iter::repeat_with(|| submit(1)).take(0)).await.is_empty());
+}
+
+#[tokio::test]
+async fn parameters_that_are_nested_too_deep_end_dead_and_the_worker_goes_on() {
+    let backend = backend().await;
+    let (client, worker) = (Client::new(&backend), worker(&backend).await);
+    let deep = (0..200).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+    let view = client.submit(ANY, &deep).await.unwrap().ended_within(MOST).await.unwrap();
+    assert_eq!((view.state, view.cause), (JobState::Dead, Some(Cause::NotRetryable)), "{}", view.why);
+    assert!(view.why.as_str().contains("recursion limit"), "{}", view.why);
+    assert_eq!(client.submit(ANY, &serde_json::json!(1)).await.unwrap().output_within(MOST).await.unwrap(), 1);
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_longest_times_and_the_largest_numbers_are_refused_or_do_no_harm() {
+    const LONG: Task<u64, u64> = Task::new("long").timeout(Duration::MAX).retry(Retry::constant(Duration::MAX).failures_max(u32::MAX));
+    let backend = backend().await;
+    let client = Client::new(&backend);
+    let long = || Worker::queues(["default"]).task(LONG, |n: u64| async move { Ok::<u64, JobError>(n) });
+    says(&refused(long().lease(Duration::MAX).start(&backend).await), ErrorKind::Invalid, &["lease", "from 100ms to 3600s"]);
+    says(&refused(long().slots(u32::MAX as usize).start(&backend).await), ErrorKind::Invalid, &["4294967295 slots", "1 to 65536"]);
+    let worker = long().grace(Duration::MAX).start(&backend).await.unwrap();
+    assert_eq!(client.submit(LONG, &7).await.unwrap().output_within(MOST).await.unwrap(), 7);
+    worker.stop_now().await.unwrap();
+    says(&refused(client.submit(LONG.deadline_after(Duration::MAX), &7).await), ErrorKind::Invalid, &["long", "9999"]);
+}

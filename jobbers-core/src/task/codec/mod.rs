@@ -137,6 +137,9 @@ impl Codec {
     }
 }
 
+/// Most characters of a path in an error.
+const PATH_CHARS_MAX: usize = 80;
+
 fn unknown(content_type: &str) -> Error {
     let why = match FEATURES.iter().find(|(of, _)| *of == content_type) {
         Some((_, feature)) => {
@@ -149,7 +152,16 @@ fn unknown(content_type: &str) -> Error {
 
 /// Deserializes, and keeps the path to what does not fit.
 fn decode_with_path<'de, T: DeserializeOwned, D: serde::Deserializer<'de>>(from: D) -> Result<T, Misfit> {
-    serde_path_to_error::deserialize(from).map_err(|error| Misfit { path: error.path().to_string(), why: error.inner().to_string() })
+    serde_path_to_error::deserialize(from)
+        .map_err(|error| Misfit { path: start_of(error.path().to_string()), why: error.inner().to_string() })
+}
+
+/// The start of a path: behind all of a deep one, the reason would be cut off where a record keeps it.
+fn start_of(path: String) -> String {
+    match path.char_indices().nth(PATH_CHARS_MAX) {
+        None => path,
+        Some((at, _)) => format!("{}…", &path[..at]),
+    }
 }
 
 /// What is left over behind a value.
