@@ -58,8 +58,8 @@ impl StateStore for Checked {
     async fn scan(&self, cursor: Option<Cursor>, limit: usize) -> Result<Scanned> {
         check::page("scan records", limit)?;
         let question = Question::scan(self.observer.driver());
-        let cursor = question.open(cursor)?;
-        let mut scanned = self.observer.call("scan", limit, self.inner.scan(cursor, limit)).await?;
+        let scan = async { self.inner.scan(question.open(cursor)?, limit).await };
+        let mut scanned = self.observer.call("scan", limit, scan).await?;
         scanned.next = question.seal(scanned.next);
         Ok(scanned)
     }
@@ -70,8 +70,11 @@ impl StateStore for Checked {
         }
         check::page("list jobs", page.limit)?;
         let question = Question::list(self.observer.driver(), filter);
-        let page = Page { after: question.open(page.after.clone())?, limit: page.limit };
-        let mut listing = self.observer.call("list", page.limit, self.inner.list(filter, &page)).await?;
+        let list = async {
+            let page = Page { after: question.open(page.after.clone())?, limit: page.limit };
+            self.inner.list(filter, &page).await
+        };
+        let mut listing = self.observer.call("list", page.limit, list).await?;
         listing.next = question.seal(listing.next);
         Ok(listing)
     }
