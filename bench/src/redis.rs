@@ -5,7 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jobbers::{Client, Ctx, JobError, MapEnd, MapPage, Task, Worker};
+use jobbers::driver::{CALL_JOBS_MAX, Claim, Commit, Op, Pull, TakeRequest, Verdict};
+use jobbers::record::Revision;
+use jobbers::{Backend, Client, Ctx, JobError, JobId, MapEnd, MapPage, QueueName, Task, TaskName, Worker, WorkerId};
 
 use crate::Trouble;
 use crate::arguments::Arguments;
@@ -71,6 +73,7 @@ async fn one(arguments: &Arguments, server: &mut Server) -> Result<Vec<Row>, Tro
     rows.extend(durability(arguments, server, &client, &parameters).await?);
     rows.extend(low_load(arguments, server, &parameters).await?);
     rows.push(map_join(&backend, &client, slots).await?);
+    rows.push(beats(&backend, &client, server, &parameters).await?);
     client.close().await;
     Ok(rows)
 }
@@ -120,6 +123,41 @@ async fn low_load(arguments: &Arguments, server: &mut Server, parameters: &str) 
     Ok(rows)
 }
 
+/// The server's time of a beat. The jobs are left running: this is a round's last part.
+async fn beats(backend: &Backend, client: &Client, server: &mut Server, parameters: &str) -> Result<Row, Trouble> {
+    const JOBS: usize = 9_000;
+    const LEASE: Duration = Duration::from_secs(60);
+    bulk_submit(client, JOBS, parameters).await?;
+    let take = backend.take().ok_or("this backend takes no jobs in one call")?;
+    let now = backend.clock().now();
+    let (queue, claimable) = (QueueName::new("bench")?, vec![(TaskName::new("bench.nothing")?, 1)]);
+    let mut running = Vec::with_capacity(JOBS);
+    while running.len() < JOBS {
+        let most = CALL_JOBS_MAX as u32;
+        let pull = Pull { queues: vec![(queue.clone(), most)], max: most, now, back_at: now + LEASE };
+        let claim = Claim { owner: WorkerId::from_u128(1), now, wake_at: now + LEASE, nonce: 1 + running.len() as u64 };
+        let taken = take.take(&TakeRequest { pull, claim, claimable: claimable.clone() }).await?;
+        if taken.claimed.is_empty() {
+            return Err(format!("{} of {JOBS} jobs were claimed, and then no more", running.len()).into());
+        }
+        running.extend(taken.claimed.into_iter().map(|(id, record)| (id, record.head.revision)));
+    }
+    let micros = server.micros().await?;
+    for some in running.chunks(CALL_JOBS_MAX) {
+        let beat = |(id, expect): &(JobId, Revision)| {
+            let beat = Op::Beat { id: *id, expect: *expect, wake_at: now + 2 * LEASE, progress: None };
+            Commit { run: id.run, nonce: 0, ops: vec![beat] }
+        };
+        let commits: Vec<Commit> = some.iter().map(beat).collect();
+        for answer in backend.store().commit(&commits).await {
+            if !matches!(answer?, Verdict::Applied { .. }) {
+                return Err("a beat of a running job was refused".into());
+            }
+        }
+    }
+    Ok(Row::cost("server time of a beat, us", (server.micros().await? - micros) / JOBS as f64, 3.0, 2.0))
+}
+
 async fn page(_: Ctx, items: u64, cursor: u64, most: usize) -> Result<MapPage<u64>, JobError> {
     let range = cursor..items.min(cursor + most as u64);
     let last = if range.end == items { MapEnd::Last } else { MapEnd::More };
@@ -127,7 +165,7 @@ async fn page(_: Ctx, items: u64, cursor: u64, most: usize) -> Result<MapPage<u6
 }
 
 /// One to 100,000 to one.
-async fn map_join(backend: &jobbers::Backend, client: &Client, slots: usize) -> Result<Row, Trouble> {
+async fn map_join(backend: &Backend, client: &Client, slots: usize) -> Result<Row, Trouble> {
     const ITEMS: u64 = 100_000;
     let ended = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let item = {
