@@ -4,108 +4,76 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jobbers_conformance::InMemory;
 use jobbers_conformance::crash::{Flow, Road, points, points_of};
 use jobbers_conformance::sabotage::{Sabotage, Sabotaged};
-use jobbers_conformance::{Fixture, InMemory, Opening};
 use jobbers_core::driver::{
-    Backend, BackendParts, Capabilities, Commit, Count, Cursor, Delivery, Dispatch, Doc, DocKey, DocKind, DocVerdict, DocWrite, Due,
-    Filter, Listing, Op, Open, Page, Pull, Pulled, Queue, RateLimiter, Receipt, Scanned, StateStore, Verdict,
+    Backend, BackendParts, Capabilities, Commit, Count, Cursor, Delivery, Doc, DocKey, DocKind, DocVerdict, DocWrite, Due, Filter, Listing,
+    Op, Page, Pull, Pulled, Queue, Receipt, Scanned, StateStore, Verdict,
 };
 use jobbers_core::record::{JobState, Record, Revision};
+use jobbers_core::testing::cut::{Broken, Points};
 use jobbers_core::{JobId, QueueName, Result, RunId, Timestamp, WorkerId};
 use libtest_mimic::Failed;
 
 type Noticed = std::result::Result<(), Failed>;
 
+/// Whether it was noticed, at a point, in these words.
+fn noticed(played: std::result::Result<Points, Broken>, words: &str) -> Noticed {
+    let broken = played.err().ok_or("it is not noticed")?;
+    let said = broken.to_string();
+    if broken.point.is_some() && said.contains(words) { Ok(()) } else { Err(said.into()) }
+}
+
 /// Without a fence, what a lost answer hides is written twice.
 pub(super) fn no_fence() -> Noticed {
-    let broken = points(&Flow::ALL[0], Road::Take, || Sabotaged::by(Sabotage::NoFence), None).err().ok_or("it is not noticed")?;
-    let words = broken.to_string();
-    if broken.point.is_some() && words.contains("by a writer that had loaded") { Ok(()) } else { Err(words.into()) }
+    let played = points(&Flow::ALL[0], Road::Take, || Sabotaged::by(Sabotage::NoFence), None);
+    noticed(played, "by a writer that had loaded")
 }
 
 pub(super) fn fresh_id() -> Noticed {
-    let broken = points(&Flow::FORGETFUL, Road::Take, || InMemory, None).err().ok_or("it is not noticed")?;
-    let words = broken.to_string();
-    if broken.point.is_some() && words.contains("the jobs ended as {Succeeded: 2}") { Ok(()) } else { Err(words.into()) }
+    noticed(points(&Flow::FORGETFUL, Road::Take, || InMemory, None), "the jobs ended as {Succeeded: 2}")
 }
 
+/// A queue that acks what it gives out, before anybody has claimed it.
 pub(super) fn early_ack() -> Noticed {
-    let broken = points(&Flow::ALL[0], Road::Pull, || Hasty, None).err().ok_or("it is not noticed")?;
-    let words = broken.to_string();
-    if broken.point.is_some() && words.contains("not all has ended: {Ready: 1}") { Ok(()) } else { Err(words.into()) }
-}
-
-/// A backend in memory whose queue acks what it gives out, before anybody has claimed it.
-#[derive(Debug, Clone, Copy)]
-struct Hasty;
-
-#[async_trait]
-impl Fixture for Hasty {
-    fn name(&self) -> &'static str {
-        "hasty"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        InMemory.capabilities()
-    }
-
-    async fn open(&self, opening: &Opening) -> Result<Backend> {
-        let backend = InMemory.open(opening).await?;
-        let parts = Arc::new(HastyQueue(backend.clone()));
-        Backend::new(BackendParts {
-            name: backend.name(),
-            location: backend.location().to_owned(),
-            queue: parts.clone(),
-            store: backend.store().clone(),
-            dispatch: Dispatch::Own,
-            paired: true,
-            limiter: backend.limiter().clone(),
-            take: None,
-            clock: backend.clock().clone(),
-            draw: backend.draws().clone(),
-            open: parts,
-        })
-    }
+    let hasty = |backend: Backend| {
+        let queue = Arc::new(Hasty(backend.queue().clone()));
+        Backend::new(BackendParts { queue, take: None, ..backend.parts() })
+    };
+    noticed(points_of(&Flow::ALL[0], Road::Pull, || InMemory, hasty, None), "not all has ended: {Ready: 1}")
 }
 
 #[derive(Debug)]
-struct HastyQueue(Backend);
+struct Hasty(Arc<dyn Queue>);
 
 #[async_trait]
-impl Queue for HastyQueue {
+impl Queue for Hasty {
     fn capabilities(&self) -> Capabilities {
-        self.0.queue().capabilities()
+        self.0.capabilities()
     }
 
     async fn push(&self, deliveries: &[Delivery]) -> Result<()> {
-        self.0.queue().push(deliveries).await
+        self.0.push(deliveries).await
     }
 
     async fn pull(&self, pull: &Pull) -> Result<Pulled> {
-        let pulled = self.0.queue().pull(pull).await?;
+        let pulled = self.0.pull(pull).await?;
         let receipts: Vec<Receipt> = pulled.items.iter().map(|(_, receipt)| receipt.clone()).collect();
-        self.0.queue().ack(&receipts).await?;
+        self.0.ack(&receipts).await?;
         Ok(pulled)
     }
 
     async fn listen(&self, queues: &[QueueName], most: Duration) -> Result<()> {
-        self.0.queue().listen(queues, most).await
+        self.0.listen(queues, most).await
     }
 
     async fn ack(&self, receipts: &[Receipt]) -> Result<()> {
-        self.0.queue().ack(receipts).await
+        self.0.ack(receipts).await
     }
 
     async fn depth(&self, queues: &[QueueName]) -> Result<Vec<u64>> {
-        self.0.queue().depth(queues).await
-    }
-}
-
-#[async_trait]
-impl Open for HastyQueue {
-    async fn open(&self) -> Result<(Arc<dyn StateStore>, Arc<dyn RateLimiter>)> {
-        self.0.open_second().await
+        self.0.depth(queues).await
     }
 }
 
@@ -116,9 +84,7 @@ pub(super) fn several_requests() -> Noticed {
         let store = Arc::new(Split(backend.store().clone()));
         Backend::new(BackendParts { store, take: None, ..backend.parts() })
     };
-    let broken = points_of(&flow, Road::Pull, || InMemory, split, None).err().ok_or("it is not noticed")?;
-    let words = broken.to_string();
-    if broken.point.is_some() && words.contains("not all has ended: {Waiting: 1}") { Ok(()) } else { Err(words.into()) }
+    noticed(points_of(&flow, Road::Pull, || InMemory, split, None), "not all has ended: {Waiting: 1}")
 }
 
 #[derive(Debug)]
