@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use jobbers::{Backend, Client, JobState, Task, Worker, WorkerHandle};
+use jobbers_redb::trace::{self, Rows, Trace};
 use tokio::sync::Notify;
 
 use crate::Trouble;
 use crate::arguments::Arguments;
 use crate::clock::Watch;
 use crate::latency::{self, PACED, Paced, Starts};
-use crate::raw;
-use crate::report::{Rate, Raw, Report};
+use crate::raw::{self, Redone};
+use crate::report::{JobsAlone, Rate, Raw, Report};
 
 const NOTHING: Task<String> = Task::new("bench.nothing").queue("bench");
 
@@ -30,15 +31,20 @@ pub(crate) async fn all(arguments: Arguments) -> Result<Report, Trouble> {
         return Err(format!("{location} holds jobs; give an empty one").into());
     }
     let parameters = "x".repeat(arguments.parameters);
+    let redb = redb_path(&arguments.url);
+    if redb.is_some() {
+        trace::start();
+    }
     let bulk_submit = bulk_submit(&client, arguments.jobs, &parameters).await?;
     let drain = drain(&backend, arguments.jobs, arguments.slots).await?;
     expect_ended(&client, arguments.jobs).await?;
-    let raw = match redb_path(&arguments.url) {
+    let raw = match redb {
         None => raw_spawns(arguments.jobs, &drain).await,
         Some(path) => {
             client.close().await;
             drop((client, backend));
-            tokio::task::block_in_place(|| raw_redb(&arguments, &path, &bulk_submit, &drain))?
+            let trace = trace::stop();
+            tokio::task::block_in_place(|| raw_redb(&arguments, &path, &trace, &bulk_submit, &drain))?
         }
     };
     rest(&arguments, Main { bulk_submit, drain, raw }).await
@@ -186,18 +192,24 @@ fn redb_path(url: &str) -> Option<PathBuf> {
 async fn raw_spawns(jobs: usize, drain: &Rate) -> Raw {
     let rate = Rate::new(jobs, raw::spawns(jobs).await);
     let percent = 100.0 * drain.per_second / rate.per_second;
-    Raw { what: format!("{jobs} bare tokio::spawn"), rate, ours: "drain", percent, fsync_ms: None }
+    Raw { what: format!("{jobs} bare tokio::spawn"), rate, ours: "drain", percent, rows_written: None, jobs_alone: None, fsync_ms: None }
 }
 
-/// Submit and drain of ours against both of the raw loop. Nobody may hold the file any more.
-fn raw_redb(arguments: &Arguments, path: &Path, submit: &Rate, drain: &Rate) -> Result<Raw, Trouble> {
-    let stored = raw::stored(path)?;
-    let transactions = stored.transactions;
-    let beside = path.with_extension("raw");
-    let took = raw::redb(&beside, arguments.jobs, &stored)?;
-    std::fs::remove_file(&beside)?;
-    let rate = Rate::new(arguments.jobs, took);
-    let percent = 100.0 * rate.seconds / (submit.seconds + drain.seconds);
-    let what = format!("{} jobs of the same bytes in {transactions} transactions of redb, nothing else", arguments.jobs);
-    Ok(Raw { what, rate, ours: "submit and drain", percent, fsync_ms: Some(raw::fsync_ms(path)?) })
+/// Submit and drain of ours against redb alone, which writes the same. Nobody may hold the file any more.
+fn raw_redb(arguments: &Arguments, path: &Path, trace: &Trace, submit: &Rate, drain: &Rate) -> Result<Raw, Trouble> {
+    let Redone { all, jobs } = raw::redb(path, trace)?;
+    let (rate, jobs) = (Rate::new(arguments.jobs, all), Rate::new(arguments.jobs, jobs));
+    let percent = |raw: &Rate| 100.0 * raw.seconds / (submit.seconds + drain.seconds);
+    let (written, removed) = trace.rows(Rows::All);
+    let each = |rows: usize| rows as f64 / arguments.jobs as f64;
+    let rows = format!("{:.2} rows a job written, {:.2} removed", each(written), each(removed));
+    Ok(Raw {
+        what: format!("redb alone, all that the driver has written: {rows}, in {} transactions", trace.transactions()),
+        percent: percent(&rate),
+        rate,
+        ours: "submit and drain",
+        rows_written: Some(written),
+        jobs_alone: Some(JobsAlone { percent: percent(&jobs), rate: jobs, rows_written: trace.rows(Rows::Jobs).0 }),
+        fsync_ms: Some(raw::fsync_ms(path)?),
+    })
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use jobbers::ErrorKind;
+use jobbers_redb::Config;
+use jobbers_redb::trace::{self, Contents, Raw, Rows, Trace};
 use tokio::sync::Notify;
 
 use crate::Trouble;
@@ -31,99 +33,51 @@ pub(crate) async fn spawns(tasks: usize) -> Took {
     watch.stop()
 }
 
-/// What a store's file holds, as the driver has written it.
+/// What redb alone takes for what the driver has written.
 #[derive(Debug)]
-pub(crate) struct Stored {
-    /// How many transactions it has seen.
-    pub(crate) transactions: usize,
-    /// The length of a job's row, which its submit, its claim and its end write.
-    row: usize,
-    /// The parts of that job that have rows of their own, by code, with their lengths: the submit writes the first, the end all others.
-    parts: Vec<(u8, usize)>,
+pub(crate) struct Redone {
+    /// With all rows that it has written and removed.
+    pub(crate) all: Took,
+    /// With those of `heads` and `parts` alone, which hold the jobs: no queue, no listing, no count.
+    pub(crate) jobs: Took,
 }
 
-const HEADS: TableDefinition<'static, &[u8; 20], &[u8]> = TableDefinition::new("heads");
-const PARTS: TableDefinition<'static, &[u8; 21], &[u8]> = TableDefinition::new("parts");
-/// The code of the part that a submit writes.
-const SPEC: u8 = 1;
-
-/// Writes the same bytes in the same number of durable transactions, and nothing else: no index, no queue, no decision.
-pub(crate) fn redb(path: &Path, jobs: usize, stored: &Stored) -> Result<Took, Trouble> {
-    let database = Database::create(path)?;
-    let most = stored.parts.iter().map(|(_, length)| *length).chain([stored.row]).max().unwrap_or_default();
-    let source = vec![b'x'; most];
-    let batch = (3 * jobs).div_ceil(stored.transactions.max(1)).max(1);
-    let key = |job: usize| {
-        let mut key = [0; 20];
-        key[8..16].copy_from_slice(&(job as u64).to_be_bytes());
-        key
-    };
-    let part = |job: usize, code: u8| {
-        let mut part = [code; 21];
-        part[1..].copy_from_slice(&key(job));
-        part
-    };
-    let watch = Watch::start();
-    for step in [Step::Submit, Step::Claim, Step::End] {
-        for first in (0..jobs).step_by(batch) {
-            let txn = database.begin_write()?;
-            {
-                let (mut heads, mut parts) = (txn.open_table(HEADS)?, txn.open_table(PARTS)?);
-                for job in first..jobs.min(first + batch) {
-                    heads.insert(&key(job), &source[..stored.row])?;
-                    for (code, length) in stored.parts.iter().filter(|(code, _)| step.writes(*code)) {
-                        parts.insert(&part(job, *code), &source[..*length])?;
-                    }
-                }
-            }
-            txn.commit()?;
-        }
+/// Writes to a new file what the driver has written to `path`: keys and values of the same lengths, in the same order, with the same removals,
+/// in the same transactions, synced as they were; redb with the same settings. No decision, no encoding, no other thread. Then to another
+/// one the rows of the jobs alone, in as many transactions.
+///
+/// What the first holds is compared with what the driver's holds, table by table. Nobody may hold that one any more.
+pub(crate) fn redb(path: &Path, trace: &Trace) -> Result<Redone, Trouble> {
+    let beside = path.with_extension("raw");
+    let all = redo(&beside, trace, Rows::All)?;
+    let (driver, raw) = (contents(path)?, contents(&beside)?);
+    std::fs::remove_file(&beside)?;
+    if driver != raw {
+        return Err(format!("the raw loop has not written what the driver has: {raw:?} instead of {driver:?}").into());
     }
+    let jobs = redo(&beside, trace, Rows::Jobs)?;
+    std::fs::remove_file(&beside)?;
+    Ok(Redone { all, jobs })
+}
+
+fn redo(path: &Path, trace: &Trace, rows: Rows) -> Result<Took, Trouble> {
+    let raw = Raw::create(path, Config::default().cache_bytes)?;
+    let watch = Watch::start();
+    raw.redo(trace, rows)?;
     Ok(watch.stop())
 }
 
-#[derive(Clone, Copy)]
-enum Step {
-    Submit,
-    Claim,
-    End,
-}
-
-impl Step {
-    fn writes(self, code: u8) -> bool {
-        match self {
-            Step::Submit => code == SPEC,
-            Step::Claim => false,
-            Step::End => code != SPEC,
-        }
-    }
-}
-
-/// What a store's file holds, once nobody else has it open.
-pub(crate) fn stored(path: &Path) -> Result<Stored, Trouble> {
-    const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
+/// What lies in each table of a file, once nobody else has it open.
+fn contents(path: &Path) -> Result<Vec<Contents>, Trouble> {
     let waiting = Instant::now();
-    let database = loop {
-        match Database::open(path) {
-            Ok(database) => break database,
-            Err(redb::DatabaseError::DatabaseAlreadyOpen) if waiting.elapsed() < Duration::from_secs(10) => {
+    loop {
+        match trace::contents(path) {
+            Err(error) if error.kind() == ErrorKind::Held && waiting.elapsed() < Duration::from_secs(10) => {
                 std::thread::sleep(Duration::from_millis(10));
             }
-            Err(error) => return Err(format!("count the transactions of {}: {error}", path.display()).into()),
+            contents => return Ok(contents?),
         }
-    };
-    let txn = database.begin_read()?;
-    let count = txn.open_table(META)?.get("transactions")?.ok_or("the file counts no transactions")?;
-    let transactions = usize::try_from(u64::from_be_bytes(count.value().try_into()?))?;
-    let (heads, parts) = (txn.open_table(HEADS)?, txn.open_table(PARTS)?);
-    let (job, row) = heads.first()?.ok_or("the file holds no job")?;
-    let mut apart = Vec::new();
-    for code in [SPEC, 2, 4, 8] {
-        let mut key = [code; 21];
-        key[1..].copy_from_slice(job.value());
-        apart.extend(parts.get(&key)?.map(|bytes| (code, bytes.value().len())));
     }
-    Ok(Stored { transactions, row: row.value().len(), parts: apart })
 }
 
 /// The median of an fsync after a small write, in milliseconds, in the folder of `beside`.

@@ -43,8 +43,21 @@ pub(crate) struct Raw {
     pub(crate) ours: &'static str,
     /// Ours in percent of it.
     pub(crate) percent: f64,
+    /// How many rows it writes, over the same row or not; only for redb.
+    pub(crate) rows_written: Option<usize>,
+    /// The same with the rows of the jobs alone; only for redb.
+    pub(crate) jobs_alone: Option<JobsAlone>,
     /// One fsync of a small write, in milliseconds; only for a durable backend.
     pub(crate) fsync_ms: Option<f64>,
+}
+
+/// The part of a raw bound that writes the rows of the jobs themselves, and none that finds, counts or delivers one.
+#[derive(Debug, Serialize)]
+pub(crate) struct JobsAlone {
+    pub(crate) rate: Rate,
+    /// Ours, which writes the others as well, in percent of it.
+    pub(crate) percent: f64,
+    pub(crate) rows_written: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -71,7 +84,10 @@ impl Report {
             ("drain", &self.drain),
             ("concurrent submit", &self.concurrent_submit),
             ("raw bound", &raw.rate),
-        ] {
+        ]
+        .into_iter()
+        .chain(raw.jobs_alone.as_ref().map(|jobs| ("  jobs alone", &jobs.rate)))
+        {
             let cpu = rate.cpu_us.map_or("?".to_owned(), |us| format!("{us:.2}"));
             line(&mut text, name, &format!("{:>12.0} /s {cpu:>9} us CPU each   ({} in {:.2} s)", rate.per_second, rate.jobs, rate.seconds));
         }
@@ -84,6 +100,10 @@ impl Report {
             line(&mut text, "one fsync", &format!("{fsync:.2} ms"));
         }
         line(&mut text, raw.ours, &format!("{:.1} % of the raw bound: {}", raw.percent, raw.what));
+        if let Some(JobsAlone { percent, .. }) = &raw.jobs_alone {
+            let what = "with the rows of the jobs alone, and none that finds, counts or delivers one";
+            line(&mut text, "", &format!("{percent:.1} % of it {what}"));
+        }
         text
     }
 }

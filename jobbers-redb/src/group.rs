@@ -110,7 +110,7 @@ impl<'t> Group<'t> {
 
     /// Applies one commit; the inner error is that commit's alone, and then nothing of it is written.
     pub(crate) fn commit(&mut self, commit: &Commit, dispatch: Dispatch) -> Disk<Result<Verdict>> {
-        let heads = self.heads.open()?;
+        let heads = &**self.heads.open()?;
         self.running.look(heads)?;
         let running = &*self.running;
         let mut seen: Vec<(JobId, Stored)> = Vec::with_capacity(commit.ops.len());
@@ -139,7 +139,7 @@ impl<'t> Group<'t> {
         // What is read comes before what is written: an error after the first write would leave half a commit.
         for (id, record) in &mut claimed {
             let stored = seen.iter().find(|(other, _)| other == id).map_or_else(Stored::default, |(_, stored)| *stored);
-            rows::fill(self.parts.open()?, *id, stored.apart & !rows::PROGRESS, record)?;
+            rows::fill(&**self.parts.open()?, *id, stored.apart & !rows::PROGRESS, record)?;
         }
         // Both follow the order of the operations.
         let mut stored = seen.into_iter().peekable();
@@ -214,7 +214,7 @@ impl<'t> Group<'t> {
             let stored = counts.get(key.as_slice())?.map_or(0, |count| count.value());
             match stored.saturating_add_signed(by) {
                 0 => counts.remove(key.as_slice()).map(drop)?,
-                count => counts.insert(key.as_slice(), count).map(drop)?,
+                count => counts.insert(key.as_slice(), count)?,
             }
         }
         self.after.number = self.next(TRANSACTIONS, 0, 1)?;

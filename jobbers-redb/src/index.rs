@@ -95,7 +95,7 @@ impl Group<'_> {
 
     /// How many records a run without a count has that have not ended: its own one, or none.
     fn own_record(&mut self, id: JobId) -> Disk<u64> {
-        let row = rows::row(self.heads.open()?, JobId::from(id.run))?;
+        let row = rows::row(&**self.heads.open()?, JobId::from(id.run))?;
         // A record that does not decode was counted as one that has not ended when it was written, if at all.
         Ok(row.map_or(1, |row| u64::from(row.is_some_and(|row| !row.record.head.state.is_end()))))
     }

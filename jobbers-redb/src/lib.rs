@@ -36,6 +36,9 @@ mod fault;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(feature = "trace")]
+#[doc(hidden)]
+pub mod trace;
 mod volatile;
 
 #[cfg(test)]

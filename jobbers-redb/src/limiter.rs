@@ -28,7 +28,7 @@ impl Group<'_> {
     pub(crate) fn limit<T>(&mut self, decide: impl FnOnce(&mut Limits) -> T) -> Disk<Result<T>> {
         let limits = match self.limits {
             Some(limits) => limits,
-            None => match restore(self.limit_rows.open()?)? {
+            None => match restore(&**self.limit_rows.open()?)? {
                 Ok(limits) => self.limits.insert(limits),
                 Err(error) => return Ok(Err(error)),
             },
@@ -42,7 +42,7 @@ impl Group<'_> {
             self.changed(Change::Now);
             let rows = self.limit_rows.open()?;
             match row {
-                Some(row) => rows.insert(&*key, &*row).map(drop)?,
+                Some(row) => rows.insert(&*key, &*row)?,
                 None => rows.remove(&*key).map(drop)?,
             }
         }

@@ -125,7 +125,7 @@ impl Group<'_> {
     }
 
     fn remove(&mut self, key: &[u8], number: u64, queue: &QueueName) -> Disk<()> {
-        if self.ready.open()?.remove(key)?.is_some() {
+        if self.ready.open()?.remove(key)? {
             // A delivery that comes again after a crash is refused by its record.
             self.changed(Change::Later);
             self.count(queue, DELIVERIES, -1);
@@ -145,7 +145,7 @@ impl Group<'_> {
             let mut most = (*most as usize).min(room);
             loop {
                 let shared = self.shared;
-                let (found, more) = visible(self.ready.open()?, &shared.volatile(), queue, most.min(looks))?;
+                let (found, more) = visible(&**self.ready.open()?, &shared.volatile(), queue, most.min(looks))?;
                 let looked = found.len();
                 looks -= looked;
                 let kept = self.take_found(take, queue, found, &mut taken)?;
@@ -165,7 +165,7 @@ impl Group<'_> {
         let mut kept = 0;
         for delivery in found {
             // A record that does not decode goes the long way, where its error is told.
-            let row = match rows::row(self.heads.open()?, delivery.id)? {
+            let row = match rows::row(&**self.heads.open()?, delivery.id)? {
                 Ok(Some(row)) if row.record.head.state == JobState::Ready => Some(row),
                 Ok(_) => {
                     self.remove(&delivery.key, delivery.number, queue)?;
@@ -191,7 +191,7 @@ impl Group<'_> {
 
     fn claim(&mut self, take: &TakeRequest, id: JobId, row: Row) -> Disk<Record> {
         let (stored, before) = (row.stored, row.record.head.clone());
-        let record = claimed(rows::whole(self.parts.open()?, id, row)?, &take.claim);
+        let record = claimed(rows::whole(&**self.parts.open()?, id, row)?, &take.claim);
         let write = Write { id, before: Some(before), record, changed: Parts::PROGRESS };
         self.put(&write, stored)?;
         Ok(write.record)

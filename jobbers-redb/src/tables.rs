@@ -1,5 +1,10 @@
 //! The tables of the file, and how a transaction opens them.
 
+use std::borrow::Borrow;
+use std::ops::Deref;
+
+#[cfg(feature = "trace")]
+use redb::TableHandle as _;
 use redb::{Key, ReadTransaction, ReadableDatabase, StorageError, Table, TableDefinition, TableError, Value, WriteTransaction};
 
 use crate::keys::{JobKey, PartKey, WakeKey};
@@ -40,7 +45,34 @@ pub(crate) type Disk<T> = std::result::Result<T, StorageError>;
 pub(crate) struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
     txn: &'t WriteTransaction,
     definition: TableDefinition<'static, K, V>,
-    table: Option<Table<'t, K, V>>,
+    table: Option<Open<'t, K, V>>,
+}
+
+/// A table that is written to. All writes go through here, where a bench can have them noted.
+pub(crate) struct Open<'t, K: Key + 'static, V: Value + 'static>(Table<'t, K, V>);
+
+impl<'t, K: Key + 'static, V: Value + 'static> Deref for Open<'t, K, V> {
+    type Target = Table<'t, K, V>;
+
+    fn deref(&self) -> &Table<'t, K, V> {
+        &self.0
+    }
+}
+
+impl<K: Key + 'static, V: Value + 'static> Open<'_, K, V> {
+    /// Writes a row.
+    pub(crate) fn insert<'k, 'v>(&mut self, key: impl Borrow<K::SelfType<'k>>, value: impl Borrow<V::SelfType<'v>>) -> Disk<()> {
+        #[cfg(feature = "trace")]
+        crate::trace::note::<K, V>(self.0.name(), key.borrow(), Some(value.borrow()));
+        self.0.insert(key, value).map(drop)
+    }
+
+    /// Removes a row; says whether it was there.
+    pub(crate) fn remove<'k>(&mut self, key: impl Borrow<K::SelfType<'k>>) -> Disk<bool> {
+        #[cfg(feature = "trace")]
+        crate::trace::note::<K, V>(self.0.name(), key.borrow(), None);
+        self.0.remove(key).map(|row| row.is_some())
+    }
 }
 
 impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
@@ -49,9 +81,9 @@ impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
     }
 
     /// The table.
-    pub(crate) fn open(&mut self) -> Disk<&mut Table<'t, K, V>> {
+    pub(crate) fn open(&mut self) -> Disk<&mut Open<'t, K, V>> {
         if self.table.is_none() {
-            self.table = Some(self.txn.open_table(self.definition).map_err(of_table)?);
+            self.table = Some(Open(self.txn.open_table(self.definition).map_err(of_table)?));
         }
         Ok(self.table.as_mut().expect("it was opened above"))
     }

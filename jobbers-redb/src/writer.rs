@@ -104,6 +104,8 @@ impl Writer {
         let shared = self.shared.clone();
         let fault = |error| Fault::of(&shared.path, &error);
         self.source.check()?;
+        #[cfg(feature = "trace")]
+        crate::trace::begins();
         let mut txn = begin_write(database).map_err(fault)?;
         let after = self.work(&txn, group).map_err(fault)?;
         match after.change {
@@ -113,7 +115,11 @@ impl Writer {
             Change::Now => {}
         }
         guard.take_header_written();
-        let Err(error) = txn.commit() else { return Ok(after) };
+        let Err(error) = txn.commit() else {
+            #[cfg(feature = "trace")]
+            crate::trace::made(after.change);
+            return Ok(after);
+        };
         let fault = match error {
             redb::CommitError::Storage(error) => Fault::of(&self.shared.path, &error),
             other => Fault { kind: ErrorKind::Internal, context: format!("{}: {other}", self.shared.path), unknown: false },
