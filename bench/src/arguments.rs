@@ -18,6 +18,8 @@ Measures bulk submit, concurrent submit, drain, latency at a fixed rate, and an 
   --parameters N     bytes of each job's parameters; 100 by default
   --slots N          attempts that run at once; 1000 by default
   --callers N        callers of the concurrent submit; 64 by default
+  --threads N        threads of the runtime that clients and workers share; as many as there are cores, but one fewer on a Redis or a
+                     Kafka: a server that shares the machine is given a core
   --rate N           jobs a second of the latency part; a quarter of the drain by default
   --seconds N        how long the latency and the idle part take, each; 5 by default
   --only-drain       bulk submit and drain, and nothing else; prints one line of JSON
@@ -55,6 +57,7 @@ pub(crate) struct Arguments {
     pub(crate) parameters: usize,
     pub(crate) slots: usize,
     pub(crate) callers: usize,
+    pub(crate) threads: Option<usize>,
     pub(crate) rate: Option<usize>,
     pub(crate) seconds: usize,
     pub(crate) rounds: usize,
@@ -71,6 +74,7 @@ impl Default for Arguments {
             parameters: 100,
             slots: 1_000,
             callers: 64,
+            threads: None,
             rate: None,
             seconds: 5,
             rounds: 5,
@@ -79,6 +83,33 @@ impl Default for Arguments {
             json: None,
         }
     }
+}
+
+impl Arguments {
+    /// Whether the backend is a server.
+    pub(crate) fn is_server(&self) -> bool {
+        ["redis", "valkey", "kafka"].iter().any(|scheme| self.url.starts_with(scheme))
+    }
+
+    /// Threads of the runtime.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.unwrap_or(if self.is_server() { cores().saturating_sub(1).max(1) } else { cores() })
+    }
+
+    /// What a run was told, for people.
+    pub(crate) fn text(&self) -> String {
+        let Arguments { url, jobs, parameters, slots, callers, .. } = self;
+        // No more of the URL: it may hold a password.
+        let scheme = url.split(':').next().unwrap_or_default();
+        let (threads, cores) = (self.threads(), cores());
+        format!(
+            "{scheme}: {jobs} jobs, parameters of {parameters} bytes, {slots} slots, {callers} callers, runtime on {threads} of {cores} cores\n\n"
+        )
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Reads them; the first is the program's name.
@@ -93,6 +124,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Ask
             Long("parameters") => read.parameters = number(&mut parser, "parameters", 0..=256 * 1024)?,
             Long("slots") => read.slots = number(&mut parser, "slots", 1..=100_000)?,
             Long("callers") => read.callers = number(&mut parser, "callers", 1..=100_000)?,
+            Long("threads") => read.threads = Some(number(&mut parser, "threads", 1..=1_024)?),
             Long("rate") => read.rate = Some(number(&mut parser, "rate", 1..=10_000_000)?),
             Long("seconds") => read.seconds = number(&mut parser, "seconds", 1..=3_600)?,
             Long("rounds") => read.rounds = number(&mut parser, "rounds", 1..=1_000)?,

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Trouble> {
     let _telemetry = arguments.export_to.as_deref().map(telemetry::export_to).transpose()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(arguments.threads()).enable_all().build()?;
     let given = arguments.clone();
     let (text, json) = if arguments.parts == Parts::Telemetry {
         let cost = telemetry::cost(arguments)?;
@@ -49,13 +49,13 @@ fn run(arguments: &Arguments) -> Result<(), Trouble> {
         (format!("{}\n", serde_json::to_string(&rate)?), serde_json::to_vec_pretty(&rate)?)
     } else if arguments.url.starts_with("redis") || arguments.url.starts_with("valkey") {
         let rows = runtime.block_on(async { tokio::spawn(async move { redis::all(&given).await }).await })??;
-        (redis_table::text(&rows), serde_json::to_vec_pretty(&rows)?)
+        (arguments.text() + &redis_table::text(&rows), serde_json::to_vec_pretty(&rows)?)
     } else if arguments.url.starts_with("kafka") {
         let rows = runtime.block_on(async { tokio::spawn(async move { kafka::all(&given).await }).await })??;
-        (redis_table::text(&rows), serde_json::to_vec_pretty(&rows)?)
+        (arguments.text() + &redis_table::text(&rows), serde_json::to_vec_pretty(&rows)?)
     } else {
         let report = runtime.block_on(async { tokio::spawn(measure::all(given)).await })??;
-        (report.text(), serde_json::to_vec_pretty(&report)?)
+        (arguments.text() + &report.text(), serde_json::to_vec_pretty(&report)?)
     };
     print!("{text}");
     if let Some(path) = &arguments.json {

@@ -77,8 +77,8 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn text(&self) -> String {
-        let Report { backend, parameters_bytes, slots, callers, latency, raw, .. } = self;
-        let mut text = format!("{backend}: parameters of {parameters_bytes} bytes, {slots} slots, {callers} callers\n\n");
+        let Report { latency, raw, .. } = self;
+        let mut text = String::new();
         for (name, rate) in [
             ("bulk submit", &self.bulk_submit),
             ("drain", &self.drain),

@@ -38,7 +38,8 @@ pub(crate) fn cost(arguments: &Arguments) -> Result<Cost, Trouble> {
 
 fn round(arguments: &Arguments, more: &[&str]) -> Result<Rate, Trouble> {
     let Arguments { url, jobs, parameters, slots, .. } = arguments;
-    let numbers = [("--jobs", jobs), ("--parameters", parameters), ("--slots", slots)];
+    let threads = &arguments.threads();
+    let numbers = [("--jobs", jobs), ("--parameters", parameters), ("--slots", slots), ("--threads", threads)];
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--only-drain", "--url", url]).args(more);
     let output = command.args(numbers.iter().flat_map(|(name, number)| [(*name).to_owned(), number.to_string()])).output()?;
