@@ -1,9 +1,9 @@
 //! The parts of a run, one after the other.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use jobbers::{Backend, Client, JobState, Task, Worker, WorkerHandle};
 use jobbers_redb::trace::{self, Rows, Trace};
@@ -138,12 +138,24 @@ pub(crate) async fn concurrent_submit(client: &Client, jobs: usize, callers: usi
 
 /// Runs a worker until so many jobs have ended; its start and its stop count.
 pub(crate) async fn drain(backend: &Backend, jobs: usize, slots: usize) -> Result<Rate, Trouble> {
-    let (left, done) = (Arc::new(AtomicUsize::new(jobs)), Arc::new(Notify::new()));
     let watch = Watch::start();
+    drain_times(backend, jobs, slots, &[jobs]).await?;
+    Ok(Rate::new(jobs, watch.stop()))
+}
+
+/// Drains, and answers when so many jobs had run: the last of them is all.
+pub(crate) async fn drain_times(backend: &Backend, jobs: usize, slots: usize, marks: &[usize]) -> Result<Vec<Duration>, Trouble> {
+    let (ran, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let (marks, times) = (marks.to_vec(), Arc::new(Mutex::new(Vec::new())));
+    let start = Instant::now();
     let worker = {
-        let (left, done) = (left.clone(), done.clone());
+        let (ran, done, times) = (ran.clone(), done.clone(), times.clone());
         let handler = move |_: String| {
-            if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let count = ran.fetch_add(1, Ordering::Relaxed) + 1;
+            if marks.contains(&count) {
+                times.lock().expect("nobody panics with it").push(start.elapsed());
+            }
+            if count == jobs {
                 done.notify_one();
             }
             async { Ok::<(), jobbers::JobError>(()) }
@@ -152,10 +164,9 @@ pub(crate) async fn drain(backend: &Backend, jobs: usize, slots: usize) -> Resul
     };
     done.notified().await;
     worker.stop().await?;
-    let rate = Rate::new(jobs, watch.stop());
-    match left.load(Ordering::Relaxed) {
-        0 => Ok(rate),
-        _ => Err(format!("more than {jobs} attempts ran of {jobs} jobs").into()),
+    match ran.load(Ordering::Relaxed) {
+        count if count == jobs => Ok(times.lock().expect("nobody panics with it").clone()),
+        count => Err(format!("{count} attempts ran of {jobs} jobs").into()),
     }
 }
 

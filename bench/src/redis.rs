@@ -12,7 +12,7 @@ use jobbers::{Backend, Client, Ctx, JobError, JobId, MapEnd, MapPage, QueueName,
 use crate::Trouble;
 use crate::arguments::Arguments;
 use crate::latency::{self, Starts};
-use crate::measure::{bulk_submit, concurrent_submit, drain, paced_worker};
+use crate::measure::{bulk_submit, concurrent_submit, drain, drain_times, paced_worker};
 use crate::redis_raw::{Server, raw_callers, raw_pops, raw_pushes};
 use crate::redis_table::Row;
 
@@ -73,9 +73,21 @@ async fn one(arguments: &Arguments, server: &mut Server) -> Result<Vec<Row>, Tro
     rows.extend(durability(arguments, server, &client, &parameters).await?);
     rows.extend(low_load(arguments, server, &parameters).await?);
     rows.push(map_join(&backend, &client, slots).await?);
+    rows.push(deep(&backend, &client, arguments, &parameters).await?);
     rows.push(beats(&backend, &client, server, &parameters).await?);
     client.close().await;
     Ok(rows)
+}
+
+/// The start of the drain of a queue of a million, of the end of the same drain: as many records are stored then, but few are left in the
+/// queue.
+async fn deep(backend: &Backend, client: &Client, arguments: &Arguments, parameters: &str) -> Result<Row, Trouble> {
+    const DEPTH: usize = 1_000_000;
+    const SPAN: usize = 100_000;
+    bulk_submit(client, DEPTH, parameters).await?;
+    let times = drain_times(backend, DEPTH, arguments.slots, &[SPAN, DEPTH - SPAN, DEPTH]).await?;
+    let rate = |took: Duration| SPAN as f64 / took.as_secs_f64();
+    Ok(Row::share("drain of 100,000 at depth 1,000,000, of the last", rate(times[0]), rate(times[2] - times[1]), 90.0, 100.0))
 }
 
 /// The drain with an append-only file that is flushed each second, of the drain without one. The server does not rewrite the file by itself

@@ -4,7 +4,7 @@ mod fixture;
 
 use jobbers_conformance::Stage;
 use jobbers_conformance::kit::{Job, at, beat, change, claim, delivery, end, insert, queue, record, release, release_with, task};
-use jobbers_core::driver::{Claim, Commit, Pull, TakeRequest, Verdict};
+use jobbers_core::driver::{CALL_JOBS_MAX, Claim, Commit, Pull, TakeRequest, Verdict};
 use jobbers_core::record::{JobState, Outcome};
 use jobbers_core::{JobId, WorkerId};
 
@@ -13,7 +13,9 @@ use fixture::process::Process;
 /// So many jobs of each kind, beside what is measured.
 const FEW: usize = 50;
 const MANY: usize = 12_000;
-/// Asks for more of them.
+/// A queue is as many times as long.
+const QUEUE_FACTOR: usize = 10;
+/// Asks for more of them; 100000 makes a queue of a million.
 const MANY_VARIABLE: &str = "JOBBERS_COSTS_MANY";
 /// The batch that is measured.
 const BATCH: usize = 40;
@@ -36,6 +38,22 @@ impl Counter {
         // What this very question costs is about as much each time.
         [calls, bytes.expect("the server counts its bytes")]
     }
+
+    /// Has the server note commands that take a millisecond or longer.
+    async fn note_slow(&mut self) {
+        for (name, value) in [("slowlog-log-slower-than", 1_000), ("slowlog-max-len", 100_000)] {
+            redis::cmd("CONFIG").arg("SET").arg(name).arg(value).exec_async(&mut self.0).await.expect("the server answers");
+        }
+    }
+
+    /// What those took, in microseconds, the longest first.
+    async fn slow(&mut self) -> Vec<i64> {
+        type Entry = (redis::Value, redis::Value, i64, redis::Value, redis::Value, redis::Value);
+        let all: Vec<Entry> = redis::cmd("SLOWLOG").arg("GET").arg(-1).query_async(&mut self.0).await.expect("the server answers");
+        let mut micros: Vec<i64> = all.iter().map(|entry| entry.2).collect();
+        micros.sort_unstable_by(|one, other| other.cmp(one));
+        micros
+    }
 }
 
 fn request(stage: &Stage, owner: WorkerId, most: usize) -> TakeRequest {
@@ -45,7 +63,7 @@ fn request(stage: &Stage, owner: WorkerId, most: usize) -> TakeRequest {
 }
 
 async fn commit(stage: &Stage, commits: Vec<Commit>) {
-    for some in commits.chunks(300) {
+    for some in commits.chunks(CALL_JOBS_MAX) {
         for result in stage.store().commit(some).await {
             assert!(matches!(result, Ok(Verdict::Applied { .. })), "{result:?}");
         }
@@ -74,7 +92,28 @@ async fn fill(stage: &Stage, many: usize) {
         let pull = Pull { queues: vec![(queue("image"), 300)], max: 300, now: at(0), back_at: at(500) };
         stage.queue().pull(&pull).await.expect("it is pulled");
     }
-    commit(stage, inserts(stage, JobState::Ready, many)).await;
+    for _ in 0..QUEUE_FACTOR {
+        commit(stage, inserts(stage, JobState::Ready, many)).await;
+    }
+}
+
+/// The largest batches that workers and schedulers ask for, of what `fill` has left.
+async fn full_batches(stage: &Stage) {
+    let most = CALL_JOBS_MAX;
+    let take = stage.backend.take().expect("it has a fast path");
+    for _ in 0..10 {
+        stage.store().due(at(12), at(900), most).await.expect("it is looked at");
+        stage.store().due(at(30), at(900), most).await.expect("it is looked at");
+        let claimed = take.take(&request(stage, stage.worker(), most)).await.expect("it takes").claimed;
+        let jobs: Vec<_> = claimed.into_iter().map(|(id, record)| Job { id, record }).collect();
+        let of = |op| stage.commit_of(stage.nonce(), vec![op]);
+        commit(stage, jobs.iter().map(|job| of(beat(job, at(40)))).collect()).await;
+        commit(stage, jobs.iter().map(|job| of(change(job, |record| end(record, JobState::Succeeded, at(9))))).collect()).await;
+        let pull = Pull { queues: vec![(queue("mail"), most as u32)], max: most as u32, now: at(6), back_at: at(600) };
+        let pulled = stage.queue().pull(&pull).await.expect("it pulls");
+        stage.queue().ack(&pulled.items.into_iter().map(|(_, receipt)| receipt).collect::<Vec<_>>()).await.expect("it is acked");
+        stage.store().prune(&queue("mail"), JobState::Dead, at(900), most).await.expect("it prunes");
+    }
 }
 
 async fn jobs_of(stage: &Stage, ids: &[JobId]) -> Vec<Job> {
@@ -116,8 +155,9 @@ async fn run_of_steps(stage: &Stage, note: &mut impl AsyncFnMut(&'static str)) {
 async fn costs(many: usize) -> Vec<(&'static str, [u64; 2])> {
     let server = Process::start(&format!("costs-{many}"));
     let stage = fixture::stage(&server.url(), "costs").await.expect("it is opened");
-    fill(&stage, many).await;
     let mut counter = Counter::of(&server).await;
+    counter.note_slow().await;
+    fill(&stage, many).await;
     let mut costs = Vec::new();
     let mut last = counter.total().await;
     let mut note = async |name| {
@@ -160,13 +200,17 @@ async fn costs(many: usize) -> Vec<(&'static str, [u64; 2])> {
     stage.queue().depth(&[queue("mail"), queue("image")]).await.expect("it counts");
     stage.store().unended(&[stage.run()]).await.expect("it counts");
     note("counts").await;
+    full_batches(&stage).await;
+    let slow = counter.slow().await;
+    // Printed and not judged: the clock has its say in it.
+    println!("{many} of each: {} commands took a millisecond or longer, the longest {:?} us", slow.len(), &slow[..slow.len().min(5)]);
     costs
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_costs_more_on_a_full_store_than_on_an_empty_one() {
     let many = std::env::var(MANY_VARIABLE).map_or(MANY, |text| text.parse().expect("JOBBERS_COSTS_MANY is a number"));
-    println!("{many} orphans, due jobs, ended jobs, pulled deliveries and jobs in a queue");
+    println!("{many} orphans, due jobs, ended jobs and pulled deliveries, {} jobs in a queue", QUEUE_FACTOR * many);
     let (few, many_of, many) = (costs(FEW).await, many, costs(many).await);
     let asking = few[0].1;
     for ((name, few), (_, many)) in few.iter().zip(&many).skip(1) {

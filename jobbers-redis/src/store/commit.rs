@@ -14,6 +14,8 @@ use crate::script::Script;
 
 /// Most bytes of one script's arguments: it stays below 5 ms.
 const SCRIPT_BYTES_MAX: usize = 64 * 1024;
+/// Most operations of commits together that one script applies, or records that it forgets: it stays below 5 ms. A beat takes a fifth of that.
+pub(super) const SCRIPT_OPS_MAX: usize = CALL_JOBS_MAX / 2;
 /// Most rounds of one call: each settles a queue that has to be named, or a part that was swept, for one commit at least.
 const ROUNDS_COUNT_MAX: usize = 1_000;
 
@@ -232,8 +234,8 @@ impl<'a> Portion<'a> {
 
     fn has_room(&self, next: &Open<'a>) -> bool {
         let ops = next.commit.ops.len();
-        let fits =
-            self.ops + ops <= CALL_JOBS_MAX && self.args.bytes() < SCRIPT_BYTES_MAX && self.queues.has_room(2 * ops + next.queues.len());
+        let most = if self.script == Script::Beat { CALL_JOBS_MAX } else { SCRIPT_OPS_MAX };
+        let fits = self.ops + ops <= most && self.args.bytes() < SCRIPT_BYTES_MAX && self.queues.has_room(2 * ops + next.queues.len());
         let like = self.open.iter().all(|one| one.apart == next.apart);
         self.open.is_empty() || (fits && like)
     }

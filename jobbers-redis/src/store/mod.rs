@@ -32,6 +32,7 @@ use jobbers_core::record::{JobState, Record, Revision};
 use jobbers_core::{JobId, QueueName, Result, RunId, Timestamp, WorkerId};
 use redis::Value;
 
+use self::commit::SCRIPT_OPS_MAX;
 use crate::call::{Args, Caller, Queues};
 use crate::clock::Measured;
 use crate::pack::{NO_TIME, read_id, time};
@@ -132,7 +133,7 @@ impl StateStore for Store {
         let mut pruned = 0;
         let mut queues: Queues = [queue.clone()].into_iter().collect();
         loop {
-            let some = (limit - pruned).min(CALL_JOBS_MAX);
+            let some = (limit - pruned).min(SCRIPT_OPS_MAX);
             if some == 0 {
                 return Ok(pruned);
             }
