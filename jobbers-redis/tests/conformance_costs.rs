@@ -39,9 +39,9 @@ impl Counter {
         [calls, bytes.expect("the server counts its bytes")]
     }
 
-    /// Has the server note commands that take a millisecond or longer.
+    /// Has the server note commands that take a millisecond or longer, and fork no child that would take its processor from it meanwhile.
     async fn note_slow(&mut self) {
-        for (name, value) in [("slowlog-log-slower-than", 1_000), ("slowlog-max-len", 100_000)] {
+        for (name, value) in [("slowlog-log-slower-than", 1_000), ("slowlog-max-len", 100_000), ("auto-aof-rewrite-percentage", 0)] {
             redis::cmd("CONFIG").arg("SET").arg(name).arg(value).exec_async(&mut self.0).await.expect("the server answers");
         }
     }

@@ -14,8 +14,8 @@ use crate::script::Script;
 
 /// Most bytes of one script's arguments: it stays below 5 ms.
 const SCRIPT_BYTES_MAX: usize = 64 * 1024;
-/// Most operations of commits together that one script applies, or records that it forgets: it stays below 5 ms. A beat takes a fifth of that.
-pub(super) const SCRIPT_OPS_MAX: usize = CALL_JOBS_MAX / 2;
+/// Most operations of commits together that one script applies, or records that it forgets: it stays far below 5 ms. A beat takes a fifth.
+pub(super) const SCRIPT_OPS_MAX: usize = CALL_JOBS_MAX / 3;
 /// Most rounds of one call: each settles a queue that has to be named, or a part that was swept, for one commit at least.
 const ROUNDS_COUNT_MAX: usize = 1_000;
 
