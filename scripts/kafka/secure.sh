@@ -84,9 +84,17 @@ sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule require
 ssl.truststore.type=PEM
 ssl.truststore.location=$dir/ca.pem
 END
+    # With an archive to make as the first word, or nothing.
+    acls() {
+        local archive=$1
+        shift
+        # shellcheck disable=SC2046
+        "$java" "${jvm[@]}" $(classes "$tools" "$archive") -cp "$tools/*" org.apache.kafka.tools.AclCommand --bootstrap-server "$(brokers)" \
+            --command-config "$config" "$@" >"$dir/rights.$RANDOM$RANDOM" 2>&1
+    }
+    if [ ! -e "$tools/classes.jsa" ] && acls "$dir/classes.jsa" --list; then mv "$dir/classes.jsa" "$tools/classes.jsa"; fi
     grant() {
-        "$java" "${jvm[@]}" -cp "$tools/*" org.apache.kafka.tools.AclCommand --bootstrap-server "$(brokers)" --command-config "$config" \
-            --add --resource-pattern-type prefixed "$@" >"$dir/rights.$RANDOM$RANDOM" 2>&1 &
+        acls '' --add --resource-pattern-type prefixed "$@" &
         calls+=($!)
     }
     allow() {
