@@ -14,7 +14,7 @@ use crate::poll::Reader;
 use crate::produce::Producer;
 use crate::pulse::Pulse;
 use crate::queue::KafkaQueue;
-use crate::rights::{self, Limit};
+use crate::rights;
 use crate::topic;
 use crate::topics::Topics;
 use crate::url::{self, Target};
@@ -54,8 +54,8 @@ pub async fn open_with(url: &str, config: Config, store: BackendParts) -> Result
     let topics = Topics::new(idle)?;
     topics.may_make(brokers).await?;
     may_join(&topics.idle).await?;
-    let (durable, limit) = check_topics(&topics, brokers).await?;
-    rights::may_write(&target, &pulse, limit).await?;
+    let (durable, topic) = check_topics(&topics, brokers).await?;
+    rights::may_write(&target, &pulse, topic).await?;
     let mut capabilities = Capabilities::of(&[Capability::MultiProcess]);
     if durable {
         capabilities = capabilities.either(Capabilities::of(&[Capability::Durable]));
@@ -100,9 +100,9 @@ async fn may_join(idle: &Idle) -> Result<()> {
     }
 }
 
-/// Checks the topics that are there; answers whether what is acknowledged survives a broker, on them and on those that will be made, and what
-/// one of them takes at most.
-async fn check_topics(topics: &Topics, brokers: usize) -> Result<(bool, Option<Limit>)> {
+/// Checks the topics that are there; answers whether what is acknowledged survives a broker, on them and on those that will be made, and one of
+/// them.
+async fn check_topics(topics: &Topics, brokers: usize) -> Result<(bool, Option<String>)> {
     let Target { config, .. } = &*topics.idle.target;
     let (copies, in_sync) = config.copies(brokers);
     let mut durable = copies >= 2 && in_sync >= 2;
@@ -114,13 +114,11 @@ async fn check_topics(topics: &Topics, brokers: usize) -> Result<(bool, Option<L
     let start = topic::start(config);
     let names: Vec<String> = all.await?.topics().iter().map(|one| one.name().to_owned()).filter(|name| name.starts_with(&start)).collect();
     topics.look(OP, &names).await?;
-    let mut limit = None;
     for name in &names {
         let shape = topics.shape(OP, name).await?.0;
         let settings = topics.described(name).await;
         let number = |setting: &str| settings.as_ref()?.get(setting)?.value.as_deref()?.parse::<usize>().ok();
         durable &= shape.is_none_or(|shape| shape.copies >= 2) && number("min.insync.replicas").unwrap_or(1) >= 2;
-        limit = limit.or_else(|| Some((name.clone(), number("max.message.bytes")?)));
     }
-    Ok((durable, limit))
+    Ok((durable, names.into_iter().next()))
 }

@@ -23,11 +23,8 @@ use crate::url::Target;
 const TELL_WITHIN: Duration = Duration::from_secs(3);
 /// How often the library is asked whether it was told; the pause between two looks at that.
 const LOOK: Duration = Duration::from_millis(20);
-/// Larger records are not made to be refused.
-const REFUSED_BYTES_MAX: usize = 2 << 20;
-
-/// A topic that is there, and the bytes that a batch in it may have.
-pub(crate) type Limit = (String, usize);
+/// A number of copies to wait for that brokers have refused since 0.9: they know none, one and all.
+const REFUSED_ACKS: &str = "2";
 
 /// Hears that a producer has its number.
 #[derive(Clone)]
@@ -63,24 +60,25 @@ enum Told {
 /// Refuses a user who may not write.
 ///
 /// Without a topic it asks what every producer has to ask: for a number, which a broker gives to who may write to any topic. With one it sends
-/// that a record which is too large by a byte: a broker looks at the right before it looks at the size, and keeps it in neither case.
-pub(crate) async fn may_write(target: &Arc<Target>, pulse: &Pulse, topic: Option<Limit>) -> Result<()> {
-    let topic = topic.filter(|(_, bytes)| *bytes < REFUSED_BYTES_MAX);
+/// that a record whose way of acknowledging no broker takes: it looks at the right before it looks at that, and keeps nothing in either case.
+pub(crate) async fn may_write(target: &Arc<Target>, pulse: &Pulse, topic: Option<String>) -> Result<()> {
     let mut config = properties::of_producer(&target.brokers, &target.config);
-    config.set("statistics.interval.ms", LOOK.as_millis().to_string()).set("compression.type", "none");
+    config.set("statistics.interval.ms", LOOK.as_millis().to_string());
     config.set("message.timeout.ms", TELL_WITHIN.as_millis().to_string());
-    config.set("message.max.bytes", (2 * REFUSED_BYTES_MAX).to_string());
+    if topic.is_some() {
+        config.set("enable.idempotence", "false").set("acks", REFUSED_ACKS);
+    }
     let ears = Ears { pulse: pulse.clone(), numbered: Arc::default() };
     let made = FutureProducer::from_config_and_context(&config, ears.clone());
     let at = fault::At { op: OP, brokers: &target.brokers, what: "a producer" };
     let client = Closing::new(made.map_err(|error| fault::of(at, &error, fault::Applied::No))?);
     let producer = client.get();
     let told = match &topic {
-        Some((name, bytes)) => told_by_topic(&producer, name, *bytes).await,
+        Some(name) => told_by_topic(&producer, name).await,
         None => told_by_number(&producer, &ears.numbered).await,
     };
     match told {
-        Told::MayNot => Err(refused(target, topic.map(|(name, _)| name))),
+        Told::MayNot => Err(refused(target, topic)),
         Told::May => Ok(()),
         Told::Nothing => {
             tracing::warn!("kafka: nobody said within {TELL_WITHIN:?} whether this user may write; the first push will say it");
@@ -109,17 +107,17 @@ async fn told_by_number(producer: &FutureProducer<Ears>, numbered: &AtomicBool) 
     Told::Nothing
 }
 
-async fn told_by_topic(producer: &FutureProducer<Ears>, topic: &str, bytes: usize) -> Told {
-    let record = vec![0; bytes + 1];
-    let answer = match producer.send_result(FutureRecord::<(), [u8]>::to(topic).payload(&record)) {
+async fn told_by_topic(producer: &FutureProducer<Ears>, topic: &str) -> Told {
+    let answer = match producer.send_result(FutureRecord::<(), str>::to(topic).payload("may I?")) {
         Ok(sent) => tokio::time::timeout(TELL_WITHIN, sent).await,
         Err(_) => return Told::Nothing,
     };
-    let Ok(Ok(Err((error, _)))) = answer else { return fatal(producer).unwrap_or(Told::Nothing) };
-    match fault::code(&error) {
-        Code::TopicAuthorizationFailed => Told::MayNot,
-        Code::MessageSizeTooLarge => Told::May,
-        _ => fatal(producer).unwrap_or(Told::Nothing),
+    let Ok(Ok(answer)) = answer else { return Told::Nothing };
+    match answer.map_err(|(error, _)| fault::code(&error)) {
+        Err(Code::TopicAuthorizationFailed) => Told::MayNot,
+        // A broker that takes it has a record that is no delivery, and is skipped.
+        Err(Code::InvalidRequiredAcks) | Ok(_) => Told::May,
+        Err(_) => Told::Nothing,
     }
 }
 

@@ -342,4 +342,37 @@ mod nightly {
         classic.queue().push(&two).await.unwrap();
         line::drain(classic.queue(), line::ids(&two), Duration::from_secs(5)).await;
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn f37_who_finds_others_that_share_by_another_strategy_says_so() {
+        let _turn = turn().await;
+        let (url, namespace) = url("");
+        line::open(&url).await.unwrap().queue().push(&line::deliveries(1)).await.unwrap();
+        let mut config = rdkafka::ClientConfig::new();
+        config.set("bootstrap.servers", shared().strip_prefix("kafka://").unwrap()).set("group.id", line::group(&namespace));
+        config.set("partition.assignment.strategy", "range").set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
+        let other: rdkafka::consumer::BaseConsumer = config.create().unwrap();
+        rdkafka::consumer::Consumer::subscribe(&other, &[&line::topic(&namespace)]).unwrap();
+        // It is in the group once it reads.
+        let reads = move || {
+            let end = Instant::now() + SOON;
+            while other.poll(Duration::from_millis(100)).is_none() {
+                assert!(Instant::now() < end, "it is given no partition");
+            }
+            other
+        };
+        let other = tokio::task::spawn_blocking(reads).await.unwrap();
+        let ours = line::open(&url).await.unwrap();
+        let end = Instant::now() + SOON;
+        let error = loop {
+            match ours.queue().pull(&line::pull()).await {
+                Err(error) => break error,
+                Ok(pulled) => assert!(pulled.items.is_empty() && Instant::now() < end, "nobody says why nothing comes"),
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        println!("{error}");
+        assert!(!error.is_transient() && error.to_string().contains("group_protocol"), "{error}");
+        drop(other);
+    }
 }

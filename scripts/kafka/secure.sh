@@ -17,7 +17,7 @@ users=(admin jobbers no-create no-write no-read no-group no-settings elsewhere n
 # Doors: nobody can put a port of his own into answers that are encrypted. So the broker of a cluster of one listens at one more port for each
 # door, and tells whoever comes by it that the door's own port is where it is: a test's proxy listens there. DIR/doors names both ports of
 # each: BEHIND:OWN,BEHIND:OWN.
-doors_count=12
+doors_count=9
 doors() {
     local number behind own all=() login
     login=$(plain_login)
@@ -84,17 +84,13 @@ sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule require
 ssl.truststore.type=PEM
 ssl.truststore.location=$dir/ca.pem
 END
-    # With an archive to make as the first word, or nothing.
     acls() {
-        local archive=$1
-        shift
-        # shellcheck disable=SC2046
-        "$java" "${jvm[@]}" $(classes "$tools" "$archive") -cp "$tools/*" org.apache.kafka.tools.AclCommand --bootstrap-server "$(brokers)" \
-            --command-config "$config" "$@" >"$dir/rights.$RANDOM$RANDOM" 2>&1
+        tool "$tools" org.apache.kafka.tools.AclCommand --bootstrap-server "$(brokers)" --command-config "$config" "$@" >"$dir/rights.$RANDOM$RANDOM" 2>&1
     }
-    if [ ! -e "$tools/classes.jsa" ] && acls "$dir/classes.jsa" --list; then mv "$dir/classes.jsa" "$tools/classes.jsa"; fi
+    # Those that are run at once would each make the archive that the others wait for.
+    [ -e "$tools/classes.jsa" ] || acls --list
     grant() {
-        acls '' --add --resource-pattern-type prefixed "$@" &
+        acls --add --resource-pattern-type prefixed "$@" &
         calls+=($!)
     }
     allow() {

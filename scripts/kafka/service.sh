@@ -51,17 +51,7 @@ END
     chmod +x "$to.new" "$home/bin/kafka-tools.new"
     mv "$home/bin/kafka-tools.new" "$home/bin/kafka-tools"
     mv "$to.new" "$to"
-    [ -e "$jars/classes.jsa" ] || kafka_classes "$to" "$jars"
     echo "$to"
-}
-
-# Keeps the classes of a version as they lie in memory, as a node that ran has left them: the next one starts in half the time.
-kafka_classes() {
-    local dir=$home/kafka-classes
-    note "keeping the classes of $2 for the starts to come"
-    "$1" "$dir" end
-    if JOBBERS_KAFKA_ARCHIVE=$dir/classes.jsa "$1" "$dir" new 1 >/dev/null && "$1" "$dir" term 1; then mv "$dir/classes.jsa" "$2/classes.jsa"; fi || true
-    "$1" "$dir" end
 }
 
 # Starts a service's cluster if it does not run, and prints what it exports.

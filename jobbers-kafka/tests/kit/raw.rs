@@ -21,6 +21,20 @@ fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(WITHIN)).operation_timeout(Some(WITHIN))
 }
 
+/// The topics of which an assignment has partitions: behind a version and a count of topics each has a length, a name, a count and its partitions.
+/// What follows is the strategy's own, and names topics as well.
+fn topics_of(assignment: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | usize::from(*byte));
+    let (count, mut rest) = assignment.get(2..).and_then(|rest| rest.split_at_checked(4)).unwrap_or_default();
+    (0..number(count)).filter_map(move |_| {
+        let (length, after) = rest.split_at(2);
+        let (name, after) = after.split_at(number(length));
+        let (partitions, after) = after.split_at(4);
+        rest = &after[4 * number(partitions)..];
+        (number(partitions) > 0).then_some(name)
+    })
+}
+
 impl Operator {
     /// Of the cluster of a URL without a user.
     pub(crate) fn of(url: &str) -> Operator {
@@ -73,6 +87,15 @@ impl Operator {
         let groups = self.reader("nobody").fetch_group_list(Some(group), WITHIN).expect("the cluster answers");
         let stable = groups.groups().iter().filter(|one| one.name() == group && one.state() == "Stable");
         stable.flat_map(|one| one.members().iter().map(|member| member.id().to_owned())).collect()
+    }
+
+    /// Whether partitions of a topic are a member's, in a group of the classic protocol.
+    pub(crate) fn assigned(&self, group: &str, topic: &str) -> bool {
+        let groups = self.reader("nobody").fetch_group_list(Some(group), WITHIN).expect("the cluster answers");
+        let members = groups.groups().iter().filter(|one| one.name() == group).flat_map(rdkafka::groups::GroupInfo::members);
+        members
+            .filter_map(rdkafka::groups::GroupMemberInfo::assignment)
+            .any(|assignment| topics_of(assignment).any(|one| one == topic.as_bytes()))
     }
 
     /// Behind the last record of a topic's partitions, in their order.
