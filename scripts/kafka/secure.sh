@@ -17,7 +17,7 @@ users=(admin jobbers no-create no-write no-read no-group no-settings elsewhere n
 # Doors: nobody can put a port of his own into answers that are encrypted. So the broker of a cluster of one listens at one more port for each
 # door, and tells whoever comes by it that the door's own port is where it is: a test's proxy listens there. DIR/doors names both ports of
 # each: BEHIND:OWN,BEHIND:OWN.
-doors_count=9
+doors_count=6
 doors() {
     local number behind own all=() login
     login=$(plain_login)
