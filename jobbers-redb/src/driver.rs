@@ -14,6 +14,7 @@ use jobbers_core::{JobId, QueueName, Result, RunId, Timestamp, WorkerId};
 use crate::engine::Engine;
 use crate::fault::again;
 use crate::running::Listed;
+use crate::tables::Disk;
 use crate::{documents, find, ready};
 
 /// What a job costs beside its parts, for the bound of a transaction.
@@ -91,9 +92,13 @@ impl StateStore for Handle {
         let (all, dispatch) = (commits.to_vec(), self.dispatch);
         let ops = all.iter().flat_map(|commit| &commit.ops);
         let weight = ops.map(|op| op.part_bytes() + JOB_BYTES).sum();
-        let work = move |group: &mut crate::group::Group<'_>| all.iter().map(|commit| group.commit(commit, dispatch)).collect();
+        // The commits come back with their verdicts, so that the one thread that writes does not spend its time on freeing them.
+        let work = move |group: &mut crate::group::Group<'_>| {
+            let verdicts: Disk<Vec<Result<Verdict>>> = all.iter().map(|commit| group.commit(commit, dispatch)).collect();
+            Ok((verdicts?, all))
+        };
         match self.engine.ask("commit", weight, work).await {
-            Ok(verdicts) => verdicts,
+            Ok((verdicts, _)) => verdicts,
             Err(error) => commits.iter().map(|_| Err(again(&error))).collect(),
         }
     }

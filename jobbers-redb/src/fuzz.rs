@@ -14,10 +14,10 @@ pub fn rows(bytes: &[u8]) {
     match Row::read(JobId::from(RunId::from_u128(77)), bytes) {
         Ok(Row { mut stored, record }) => {
             assert!(rows::apart(stored.apart).count() <= 4);
-            let written = rows::row_bytes(&mut stored, &record);
+            let written = rows::row_bytes(&mut stored, &record, Vec::new());
             let Row { stored: mut again, record } =
                 Row::read(JobId::from(RunId::from_u128(77)), &written).expect("what was written is read");
-            assert_eq!(rows::row_bytes(&mut again, &record), written);
+            assert_eq!(rows::row_bytes(&mut again, &record, Vec::new()), written);
         }
         Err(error) => assert_eq!(error.kind(), ErrorKind::Damaged, "{error}"),
     }
@@ -51,8 +51,8 @@ mod tests {
 
     #[test]
     fn rows_of_jobs_are_read_or_refused() {
-        let corpus =
-            JobState::ALL.map(|state| rows::row_bytes(&mut Stored { apart: state.index(), ..Stored::default() }, &kit::record(state)));
+        let corpus = JobState::ALL
+            .map(|state| rows::row_bytes(&mut Stored { apart: state.index(), ..Stored::default() }, &kit::record(state), Vec::new()));
         fuzz::play("rows", &corpus, rows);
     }
 

@@ -1,12 +1,11 @@
 //! One write transaction: the tables, and what its requests have in common.
 
-use std::collections::HashMap;
-
 use jobbers_core::driver::{Applied, Commit, Dispatch, Limits, Verdict, Write, apply};
 use jobbers_core::record::Parts;
 use jobbers_core::{Error, ErrorKind, JobId, QueueName, Result, Timestamp, telemetry};
 use redb::{ReadTransaction, ReadableTable, StorageError, WriteTransaction};
 
+use crate::batch::Batched;
 use crate::engine::Shared;
 use crate::keys::{self, JobKey, PartKey, WakeKey};
 use crate::moved::Moved;
@@ -29,16 +28,19 @@ pub(crate) struct Group<'t> {
     pub(crate) shared: &'t Shared,
     pub(crate) heads: Lazy<'t, &'static JobKey, &'static [u8]>,
     pub(crate) parts: Lazy<'t, &'static PartKey, &'static [u8]>,
-    pub(crate) list: Lazy<'t, &'static [u8], ()>,
+    pub(crate) list: Batched<'t, (), 0>,
     pub(crate) running_rows: Lazy<'t, u64, &'static [u8]>,
     pub(crate) wake: Lazy<'t, &'static WakeKey, ()>,
-    pub(crate) ready: Lazy<'t, &'static [u8], &'static JobKey>,
+    pub(crate) ready: Batched<'t, &'static JobKey, { JobId::BYTES }>,
     pub(crate) runs: Lazy<'t, &'static [u8; 16], u64>,
     pub(crate) documents: Lazy<'t, &'static [u8], &'static [u8]>,
     counts: Lazy<'t, &'static [u8], u64>,
     meta: Lazy<'t, &'static str, &'static [u8]>,
     moved: Moved,
-    counters: HashMap<&'static str, u64>,
+    /// A few, so that to look through them is the fastest.
+    counters: Vec<(&'static str, u64)>,
+    /// Of the last row that was written, for the next.
+    room: Vec<u8>,
     pub(crate) limit_rows: Lazy<'t, &'static [u8], &'static [u8]>,
     pub(crate) limits: &'t mut Option<Limits>,
     pub(crate) running: &'t mut Running,
@@ -91,16 +93,17 @@ impl<'t> Group<'t> {
             shared,
             heads: Lazy::new(txn, HEADS),
             parts: Lazy::new(txn, PARTS),
-            list: Lazy::new(txn, LIST),
+            list: Batched::new(txn, LIST),
             running_rows: Lazy::new(txn, RUNNING),
             wake: Lazy::new(txn, WAKE),
-            ready: Lazy::new(txn, READY),
+            ready: Batched::new(txn, READY),
             runs: Lazy::new(txn, RUNS),
             documents: Lazy::new(txn, DOCUMENTS),
             counts: Lazy::new(txn, COUNTS),
             meta: Lazy::new(txn, META),
             moved: Moved::default(),
-            counters: HashMap::new(),
+            counters: Vec::new(),
+            room: Vec::new(),
             limit_rows: Lazy::new(txn, LIMITS),
             limits,
             running,
@@ -112,7 +115,7 @@ impl<'t> Group<'t> {
     pub(crate) fn commit(&mut self, commit: &Commit, dispatch: Dispatch) -> Disk<Result<Verdict>> {
         let heads = &**self.heads.open()?;
         self.running.look(heads)?;
-        let running = &*self.running;
+        let running = &mut *self.running;
         let mut seen: Vec<(JobId, Stored)> = Vec::with_capacity(commit.ops.len());
         let mut broken: Option<StorageError> = None;
         let applied = apply(commit, |id| match running.row(heads, id) {
@@ -172,7 +175,8 @@ impl<'t> Group<'t> {
                 }
             }
         }
-        self.heads.open()?.insert(&key, rows::row_bytes(&mut stored, &write.record).as_slice())?;
+        self.room = rows::row_bytes(&mut stored, &write.record, std::mem::take(&mut self.room));
+        self.heads.open()?.insert(&key, self.room.as_slice())?;
         let row = || Row { stored, record: rows::without(stored.apart, write.record.clone()) };
         self.running.note(write.id, row, &write.record.head);
         self.index(write.id, write.before.as_ref(), Some(&write.record.head))
@@ -190,14 +194,17 @@ impl<'t> Group<'t> {
 
     /// The next number of a counter of the store; it starts at `first`.
     pub(crate) fn next(&mut self, counter: &'static str, first: u64, by: i64) -> Disk<u64> {
-        let now = match self.counters.get(counter) {
-            Some(now) => *now,
+        let next = match self.counters.iter_mut().find(|(name, _)| *name == counter) {
+            Some((_, next)) => next,
             None => {
                 let stored = self.meta.open()?.get(counter)?;
-                stored.and_then(|bytes| bytes.value().try_into().ok()).map_or(first, u64::from_be_bytes)
+                let stored = stored.and_then(|bytes| bytes.value().try_into().ok()).map_or(first, u64::from_be_bytes);
+                self.counters.push((counter, stored));
+                &mut self.counters.last_mut().expect("it was added above").1
             }
         };
-        self.counters.insert(counter, now.wrapping_add_signed(by));
+        let now = *next;
+        *next = now.wrapping_add_signed(by);
         Ok(now)
     }
 
@@ -208,6 +215,8 @@ impl<'t> Group<'t> {
         if self.after.change == Change::None {
             return Ok(self.after);
         }
+        self.list.flush()?;
+        self.ready.flush()?;
         for (queue, code, by) in std::mem::take(&mut self.moved).changes() {
             let key = keys::count(&queue, code);
             let counts = self.counts.open()?;

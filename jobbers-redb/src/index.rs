@@ -26,12 +26,11 @@ impl Group<'_> {
         }
         let place = |head: &Head| (keys::line(head.state), keys::order(head));
         if before.map(place) != after.map(place) || before.map(|head| &head.queue) != after.map(|head| &head.queue) {
-            let list = self.list.open()?;
             if let Some(head) = before {
-                list.remove(keys::list(head, id).as_slice())?;
+                self.list.remove(keys::list(head, id));
             }
             if let Some(head) = after {
-                list.insert(keys::list(head, id).as_slice(), ())?;
+                self.list.insert(keys::list(head, id), []);
             }
         }
         let timer = |head: &Head| head.wake_at.filter(|_| !head.state.is_end() && head.state != JobState::Running);

@@ -15,6 +15,7 @@ mod engine;
 mod writer;
 
 // What is done in it.
+mod batch;
 mod documents;
 mod find;
 mod group;
@@ -36,6 +37,7 @@ mod fault;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod quick;
 #[cfg(feature = "trace")]
 #[doc(hidden)]
 pub mod trace;

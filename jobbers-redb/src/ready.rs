@@ -102,7 +102,7 @@ impl Group<'_> {
         };
         self.changed(Change::Now);
         let key = keys::ready(&delivery.queue, delivery.priority, number);
-        self.ready.open()?.insert(key.as_slice(), &delivery.id.to_bytes())?;
+        self.ready.insert(key, delivery.id.to_bytes());
         self.count(&delivery.queue, DELIVERIES, 1);
         if !self.after.rung.contains(&delivery.queue) {
             self.after.rung.push(delivery.queue.clone());
@@ -118,20 +118,21 @@ impl Group<'_> {
             // It came back meanwhile, and may be with somebody else: then theirs is the receipt that counts.
             let current = self.shared.volatile().pulled.get(&number).is_some_and(|handed| handed.serial == u64::from_be_bytes(*serial));
             if current {
-                self.remove(key, number, &queue)?;
+                // Each once, also if a call names it twice.
+                if self.ready.open()?.remove(key)? {
+                    self.gone(number, &queue);
+                }
             }
         }
         Ok(())
     }
 
-    fn remove(&mut self, key: &[u8], number: u64, queue: &QueueName) -> Disk<()> {
-        if self.ready.open()?.remove(key)? {
-            // A delivery that comes again after a crash is refused by its record.
-            self.changed(Change::Later);
-            self.count(queue, DELIVERIES, -1);
-            self.after.gone.push(number);
-        }
-        Ok(())
+    /// Keeps up with a delivery that was there, and is removed.
+    fn gone(&mut self, number: u64, queue: &QueueName) {
+        // A delivery that comes again after a crash is refused by its record.
+        self.changed(Change::Later);
+        self.count(queue, DELIVERIES, -1);
+        self.after.gone.push(number);
     }
 
     /// Pulls, and claims what it can.
@@ -168,7 +169,8 @@ impl Group<'_> {
             let row = match rows::row(&**self.heads.open()?, delivery.id)? {
                 Ok(Some(row)) if row.record.head.state == JobState::Ready => Some(row),
                 Ok(_) => {
-                    self.remove(&delivery.key, delivery.number, queue)?;
+                    self.ready.remove(delivery.key);
+                    self.gone(delivery.number, queue);
                     continue;
                 }
                 Err(_) => None,
@@ -176,7 +178,8 @@ impl Group<'_> {
             kept += 1;
             match row.filter(|row| may_claim(take, row)) {
                 Some(row) => {
-                    self.remove(&delivery.key, delivery.number, queue)?;
+                    self.ready.remove(delivery.key);
+                    self.gone(delivery.number, queue);
                     let record = self.claim(take, delivery.id, row)?;
                     taken.claimed.push((delivery.id, record));
                 }

@@ -5,7 +5,7 @@
 //! its claim and its end. The zeros keep its length: a row that grows in a full page costs a new page, one that does not is written over.
 
 use bytes::Bytes;
-use jobbers_core::record::{Parts, Record, decode_versioned, encode_versioned};
+use jobbers_core::record::{Parts, Record, append_versioned, decode_versioned};
 use jobbers_core::{Error, ErrorKind, JobId, Result};
 use redb::ReadableTable;
 
@@ -104,30 +104,35 @@ pub(crate) fn is_within(part: &Bytes) -> bool {
     part.len() <= WITHIN_BYTES_MAX
 }
 
-/// The bytes of a row of `heads`: the head, and the parts but those that are stored apart. `stored` is what it takes the place of.
-pub(crate) fn row_bytes(stored: &mut Stored, record: &Record) -> Vec<u8> {
-    let (apart, head) = (stored.apart, encode_versioned(&record.head));
+/// The bytes of a row of `heads`: the head, and the parts but those that are stored apart. `stored` is what it takes the place of; `row` is
+/// room that is written over.
+pub(crate) fn row_bytes(stored: &mut Stored, record: &Record, mut row: Vec<u8>) -> Vec<u8> {
+    let apart = stored.apart;
     let within = || parts(record).into_iter().filter(move |(code, _, bytes)| apart & code == 0 && !bytes.is_empty());
     let places = apart | within().map(|(code, _, _)| code << 4).sum::<u8>();
-    if places <= APART {
-        stored.length = 1 + head.len();
-        return [&[places], &*head].concat();
-    }
-    let length = 5 + within().map(|(_, _, bytes)| 2 + bytes.len()).sum::<usize>() + head.len();
-    stored.length = match stored.length {
-        0 => length + SPARE_BYTES,
-        room if room >= length && room - length <= SPARE_BYTES_MAX => room,
-        _ => length,
-    };
-    let mut row = Vec::with_capacity(stored.length);
+    row.clear();
     row.push(places);
+    if places <= APART {
+        row = append_versioned(&record.head, row);
+        stored.length = row.len();
+        return row;
+    }
     for (_, _, bytes) in within() {
         let length = u16::try_from(bytes.len()).expect("what is larger is stored apart");
         row.extend_from_slice(&length.to_be_bytes());
     }
-    row.extend_from_slice(&u32::try_from(head.len()).expect("heads are small").to_be_bytes());
+    let length_at = row.len();
+    row.extend_from_slice(&[0; 4]);
     within().for_each(|(_, _, bytes)| row.extend_from_slice(bytes));
-    row.extend_from_slice(&head);
+    let head_at = row.len();
+    row = append_versioned(&record.head, row);
+    let head = u32::try_from(row.len() - head_at).expect("heads are small");
+    row[length_at..length_at + 4].copy_from_slice(&head.to_be_bytes());
+    stored.length = match stored.length {
+        0 => row.len() + SPARE_BYTES,
+        room if room >= row.len() && room - row.len() <= SPARE_BYTES_MAX => room,
+        _ => row.len(),
+    };
     row.resize(stored.length, 0);
     row
 }

@@ -12,6 +12,7 @@ use redb::{ReadTransaction, ReadableTable};
 
 use crate::group::Group;
 use crate::keys::{self, JobKey, Place};
+use crate::quick::Quick;
 use crate::rows::{self, Row};
 use crate::tables::{Disk, HEADS, LIST, RUNNING, open};
 
@@ -37,11 +38,11 @@ pub(crate) fn listed(head: &Head) -> Option<(QueueName, Timestamp)> {
 #[derive(Debug, Default)]
 pub(crate) struct Running {
     /// As it has written them: each is read once more at the job's end, and that is soon.
-    rows: HashMap<JobId, Row>,
+    rows: HashMap<JobId, Row, Quick>,
     /// No job of the file has a larger id; `None` until it was looked up. A new job's id is larger than all others, most often.
     largest: Option<JobId>,
     /// Which row of `running` names a job.
-    batch_of: HashMap<JobId, u64>,
+    batch_of: HashMap<JobId, u64, Quick>,
     /// How many jobs each of those rows still stands for.
     left: HashMap<u64, usize>,
     /// The number of the next of those rows.
@@ -61,13 +62,14 @@ impl Running {
         Ok(())
     }
 
-    /// A job's row, from here or from the file.
-    pub(crate) fn row(&self, heads: &impl ReadableTable<&'static JobKey, &'static [u8]>, id: JobId) -> Disk<Result<Option<Row>>> {
+    /// A job's row, from here or from the file. What is kept here is given away: who writes the row keeps it again, and who does not finds it
+    /// in the file the next time.
+    pub(crate) fn row(&mut self, heads: &impl ReadableTable<&'static JobKey, &'static [u8]>, id: JobId) -> Disk<Result<Option<Row>>> {
         if self.largest.is_some_and(|largest| id > largest) {
             return Ok(Ok(None));
         }
-        match self.rows.get(&id) {
-            Some(row) => Ok(Ok(Some(row.clone()))),
+        match self.rows.remove(&id) {
+            Some(row) => Ok(Ok(Some(row))),
             None => rows::row(heads, id),
         }
     }

@@ -59,7 +59,12 @@ impl<'t, K: Key + 'static, V: Value + 'static> Deref for Open<'t, K, V> {
     }
 }
 
-impl<K: Key + 'static, V: Value + 'static> Open<'_, K, V> {
+impl<'t, K: Key + 'static, V: Value + 'static> Open<'t, K, V> {
+    /// The table as redb has it: what is done to it is noted by who does it.
+    pub(crate) fn table(&mut self) -> &mut Table<'t, K, V> {
+        &mut self.0
+    }
+
     /// Writes a row.
     pub(crate) fn insert<'k, 'v>(&mut self, key: impl Borrow<K::SelfType<'k>>, value: impl Borrow<V::SelfType<'v>>) -> Disk<()> {
         #[cfg(feature = "trace")]

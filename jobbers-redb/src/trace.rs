@@ -6,12 +6,13 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jobbers_core::{Error, ErrorKind, Result};
-use redb::{Database, Durability, Key, ReadableTable, StorageError, Table, TableDefinition, Value};
+use redb::{Database, Durability, Key, ReadableTable, StorageError, TableDefinition, TableHandle as _, Value};
 
+use crate::batch::Row;
 use crate::file::{self, Opened};
 use crate::group::Change;
 use crate::tables::{
-    COUNTS, DOCUMENTS, Disk, HEADS, LIMITS, LIST, META, PARTS, READY, RUNNING, RUNS, WAKE, begin_read, begin_write, of_table, open,
+    COUNTS, DOCUMENTS, Disk, HEADS, LIMITS, LIST, Lazy, META, Open, PARTS, READY, RUNNING, RUNS, WAKE, begin_read, begin_write, open,
 };
 
 static NOTED: Mutex<Option<Trace>> = Mutex::new(None);
@@ -37,11 +38,14 @@ pub struct Trace {
     value_bytes_max: usize,
 }
 
+const TABLE: u8 = 15;
 const INSERT: u8 = 0;
-const REMOVE: u8 = 32;
-const COMMIT: u8 = 64;
-const COMMIT_LATER: u8 = 65;
-const TABLE: u8 = 31;
+const REMOVE: u8 = 16;
+/// The row is one of a run, and the first of one.
+const RUN: u8 = 32;
+const FIRST: u8 = 64;
+const COMMIT: u8 = 128;
+const COMMIT_LATER: u8 = 129;
 
 /// Whose rows are done again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +79,25 @@ pub(crate) fn note<'k, 'v, K: Key, V: Value>(table: &str, key: &K::SelfType<'k>,
     let Some(trace) = &mut *noted else { return };
     let (what, length) = value.map_or((REMOVE, 0), |value| (INSERT, V::as_bytes(value).as_ref().len()));
     trace.step(what | code(table), K::as_bytes(key).as_ref(), length);
+}
+
+/// What is done to the rows of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Run {
+    Insert,
+    Remove,
+}
+
+impl<K: Key + 'static, V: Value + 'static> Open<'_, K, V> {
+    /// Notes rows that are written or removed together.
+    pub(crate) fn note_run(&self, rows: &[impl Row], run: Run) {
+        if let Some(trace) = &mut *noted() {
+            let what = code(self.name()) | RUN | if run == Run::Insert { INSERT } else { REMOVE };
+            for (at, row) in rows.iter().enumerate() {
+                trace.step(what | if at == 0 { FIRST } else { 0 }, row.key(), row.value().len());
+            }
+        }
+    }
 }
 
 /// Notes that a transaction begins: what was noted of an earlier one that was not made is dropped.
@@ -166,7 +189,7 @@ impl Raw {
         Ok(Raw { database })
     }
 
-    /// Writes rows of the same keys and lengths, in the same order and the same transactions.
+    /// Writes rows of the same keys and lengths, in the same order, runs and transactions: what redb is asked for is the same.
     ///
     /// # Errors
     /// What redb says.
@@ -178,13 +201,14 @@ impl Raw {
         macro_rules! all {
             ($($name:ident $code:literal $definition:ident),*) => {{
                 let source = vec![b'x'; trace.value_bytes_max];
+                let mut run = Vec::new();
                 let mut steps = trace.steps().peekable();
                 while steps.peek().is_some() {
                     let mut txn = begin_write(&self.database)?;
                     let mut durability = Durability::Immediate;
                     {
-                        $(let mut $name = None;)*
-                        for (what, key, value) in steps.by_ref() {
+                        $(let mut $name = Lazy::new(&txn, $definition);)*
+                        while let Some((what, key, value)) = steps.next() {
                             if what >= COMMIT {
                                 if what == COMMIT_LATER {
                                     durability = Durability::None;
@@ -195,14 +219,16 @@ impl Raw {
                             if !rows.has(table) {
                                 continue;
                             }
-                            let value = (what & REMOVE == 0).then_some(&source[..value]);
+                            run.clear();
+                            run.push((key, &source[..value]));
+                            if what & RUN != 0 {
+                                let next = |step: &(u8, &[u8], usize)| step.0 == what & !FIRST;
+                                while let Some((_, key, value)) = steps.next_if(next) {
+                                    run.push((key, &source[..value]));
+                                }
+                            }
                             match table {
-                                $($code => {
-                                    if $name.is_none() {
-                                        $name = Some(txn.open_table($definition).map_err(of_table)?);
-                                    }
-                                    step($name.as_mut().expect("it was opened above"), key, value)?;
-                                })*
+                                $($code => step($name.open()?, what, &run)?,)*
                                 other => unreachable!("no table has the code {other}"),
                             }
                         }
@@ -220,10 +246,13 @@ impl Raw {
     }
 }
 
-fn step<K: Key, V: Value>(table: &mut Table<'_, K, V>, key: &[u8], value: Option<&[u8]>) -> Disk<()> {
-    match value {
-        Some(value) => table.insert(K::from_bytes(key), V::from_bytes(value)).map(drop),
-        None => table.remove(K::from_bytes(key)).map(drop),
+fn step<K: Key, V: Value>(table: &mut Open<'_, K, V>, what: u8, rows: &[(&[u8], &[u8])]) -> Disk<()> {
+    let (key, value) = (K::from_bytes(rows[0].0), rows[0].1);
+    match (what & RUN == 0, what & REMOVE == 0) {
+        (true, true) => table.table().insert(key, V::from_bytes(value)).map(drop),
+        (true, false) => table.table().remove(key).map(drop),
+        (false, true) => table.insert_run(rows),
+        (false, false) => table.remove_run(rows),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use jobbers_core::{JobId, QueueName, Timestamp};
 
 use crate::group::After;
+use crate::quick::Quick;
 use crate::running::{Leases, Listed};
 
 /// Hidings of due jobs and of pulled deliveries, and the ends of leases.
@@ -105,13 +106,13 @@ impl Volatile {
 /// Things that are hidden until a time.
 #[derive(Debug)]
 pub(crate) struct Hidings<K, V> {
-    until: HashMap<K, (Timestamp, V)>,
+    until: HashMap<K, (Timestamp, V), Quick>,
     ends: BTreeSet<(Timestamp, K)>,
 }
 
 impl<K, V> Default for Hidings<K, V> {
     fn default() -> Hidings<K, V> {
-        Hidings { until: HashMap::new(), ends: BTreeSet::new() }
+        Hidings { until: HashMap::default(), ends: BTreeSet::new() }
     }
 }
 

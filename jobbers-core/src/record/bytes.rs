@@ -65,10 +65,15 @@ pub(crate) fn written<T>(result: Result<T, minicbor::encode::Error<std::convert:
 
 /// Encodes `value` behind the version byte.
 pub fn encode_versioned(value: &impl Versioned) -> Bytes {
-    let mut to = Encoder::new(Vec::with_capacity(128));
-    to.writer_mut().push(VERSION);
+    Bytes::from(append_versioned(value, Vec::with_capacity(128)))
+}
+
+/// Appends what [`encode_versioned`] makes of `value`: for a driver that keeps several of them in one row.
+pub fn append_versioned(value: &impl Versioned, mut to: Vec<u8>) -> Vec<u8> {
+    to.push(VERSION);
+    let mut to = Encoder::new(to);
     value.write(&mut to);
-    Bytes::from(to.into_writer())
+    to.into_writer()
 }
 
 /// Decodes what [`encode_versioned`] wrote; empty bytes are the default, except for a head.

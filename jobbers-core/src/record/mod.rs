@@ -8,7 +8,7 @@ mod state;
 mod trail;
 
 pub(crate) use self::bytes::{Field, coded, tagged, written};
-pub use self::bytes::{Unknown, Versioned, decode_versioned, digest, encode_versioned};
+pub use self::bytes::{Unknown, Versioned, append_versioned, decode_versioned, digest, encode_versioned};
 pub use head::{Head, LimitKey, Priority, ReadyWhen, Revision, Stop};
 pub use progress::Progress;
 pub use spec::{Edge, MapPlan, Rule, Span, Spec, Template, TracePair};
