@@ -1,7 +1,7 @@
 //! Which attempts are traced, and how they are tied to the traces of their submits.
 
 use jobbers_core::record::TracePair;
-use jobbers_core::telemetry::{Traces, is_left_out};
+use jobbers_core::telemetry::{LEFT_OUT_TARGET, Traces, is_left_out};
 use opentelemetry::propagation::Extractor;
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, global};
@@ -61,7 +61,8 @@ impl<S> Filter<S> for Kept {
     }
 
     fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if *metadata.level() <= LevelFilter::INFO { Interest::sometimes() } else { Interest::never() }
+        let may_be = *metadata.level() <= LevelFilter::INFO && metadata.target() != LEFT_OUT_TARGET;
+        if may_be { Interest::sometimes() } else { Interest::never() }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {

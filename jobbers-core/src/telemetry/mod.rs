@@ -20,7 +20,7 @@ pub use self::durations::{Bind, Recorder, bind_durations};
 pub(crate) use self::queues::Queues;
 pub(crate) use self::tally::{Cells, Count, tally};
 pub(crate) use self::traces::Trace;
-pub use self::traces::{Traces, is_left_out, trace_attempts};
+pub use self::traces::{LEFT_OUT_TARGET, Traces, is_left_out, trace_attempts};
 
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

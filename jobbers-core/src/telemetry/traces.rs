@@ -29,6 +29,10 @@ pub fn trace_attempts(traces: impl Traces) {
     TRACES.get_or_init(|| Box::new(traces));
 }
 
+/// The target of the span of an attempt that [is left out](is_left_out). Whoever records spans answers once and for all that it never wants
+/// these: where nobody else listens, they are not even made.
+pub const LEFT_OUT_TARGET: &str = "jobbers_core::worker::left_out";
+
 thread_local! {
     static LEFT_OUT: Cell<bool> = const { Cell::new(false) };
 }

@@ -144,22 +144,29 @@ impl Drop for Busy {
     }
 }
 
-/// The trace of one attempt.
-pub(super) fn trace(job: &Job) -> Trace {
-    let head = &job.record.head;
-    Trace::start(&job.spec.trace, || {
+/// The span of an attempt. Each use is a callsite: what nobody wants of one costs a look at a number.
+macro_rules! attempt_span {
+    ($target:expr, $job:ident) => {
         tracing::info_span!(
-            target: "jobbers_core::worker",
+            target: $target,
             parent: None,
             telemetry::ATTEMPT_SPAN,
-            otel.name = %format_args!("{} {}", telemetry::ATTEMPT_SPAN, head.queue),
+            otel.name = %format_args!("{} {}", telemetry::ATTEMPT_SPAN, $job.record.head.queue),
             otel.kind = "consumer",
-            job = %job.id,
-            task = %head.task,
-            version = head.version,
-            attempt = head.attempt,
-            queue = %head.queue,
+            job = %$job.id,
+            task = %$job.record.head.task,
+            version = $job.record.head.version,
+            attempt = $job.record.head.attempt,
+            queue = %$job.record.head.queue,
             outcome = tracing::field::Empty,
         )
+    };
+}
+
+/// The trace of one attempt.
+pub(super) fn trace(job: &Job) -> Trace {
+    Trace::start(&job.spec.trace, || match telemetry::is_left_out() {
+        true => attempt_span!(telemetry::LEFT_OUT_TARGET, job),
+        false => attempt_span!("jobbers_core::worker", job),
     })
 }
