@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use jobbers::telemetry::Telemetry;
 use jobbers::{Client, JobError, Task, Worker};
+use tracing::Instrument;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -31,7 +32,8 @@ async fn an_attempt_that_nobody_traces_or_logs_has_no_span() {
 
     let backend = jobbers::connect("memory:").await.unwrap();
     let client = Client::new(&backend);
-    let jobs: Vec<_> = client.submit_all(LOOK, (0..JOBS as u64).collect::<Vec<_>>()).await.into_iter().map(Result::unwrap).collect();
+    let submits = client.submit_all(LOOK, (0..JOBS as u64).collect::<Vec<_>>()).instrument(tracing::info_span!("checkout"));
+    let jobs: Vec<_> = submits.await.into_iter().map(Result::unwrap).collect();
     let start = Instant::now();
     let worker = Worker::queues(["default"]).task(LOOK, look).start(&backend).await.unwrap();
     for job in jobs {
@@ -43,6 +45,8 @@ async fn an_attempt_that_nobody_traces_or_logs_has_no_span() {
 
     let in_a_span = IN_A_SPAN.load(Ordering::SeqCst);
     assert!((A_SECOND as usize..=most as usize).contains(&in_a_span), "{in_a_span} attempts had a span, of at most {most}");
-    let traced = collector.exported().spans.iter().filter(|span| span.name == "process default").count();
+    let exported = collector.exported();
+    let traced = exported.spans.iter().filter(|span| span.name == "process default").count();
     assert_eq!(in_a_span, traced);
+    assert!(exported.span("checkout").parent_span_id.is_empty(), "what is no attempt is exported all the same");
 }
