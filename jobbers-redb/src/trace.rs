@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jobbers_core::{Error, ErrorKind, Result};
-use redb::{Database, Durability, Key, ReadableTable, StorageError, TableDefinition, TableHandle as _, Value};
+use redb::{Database, Durability, Key, ReadableTable, StorageError, TableHandle as _, Value};
 
 use crate::batch::Row;
 use crate::file::{self, Opened};
@@ -264,28 +264,21 @@ pub fn contents(path: &Path) -> Result<Vec<Contents>> {
     let Opened { database, .. } = file::open(path, 64 << 20)?;
     macro_rules! all {
         ($($name:ident $code:literal $definition:ident),*) => {
-            begin_read(&database).and_then(|txn| Ok(vec![$(measure(&open(&txn, $definition)?, $definition)?),*]))
+            begin_read(&database).and_then(|txn| Ok(vec![$(measure(stringify!($name), &open(&txn, $definition)?)?),*]))
         };
     }
     each_table!(all).map_err(|error| of_storage("look at the tables", error))
 }
 
-fn measure<K: Key, V: Value>(table: &redb::ReadOnlyTable<K, V>, definition: TableDefinition<'static, K, V>) -> Disk<Contents> {
+fn measure<K: Key, V: Value>(name: &'static str, table: &redb::ReadOnlyTable<K, V>) -> Disk<Contents> {
     let (mut rows, mut bytes) = (0, 0);
     for row in table.iter()? {
         let (key, value) = row?;
         rows += 1;
         bytes += (K::as_bytes(&key.value()).as_ref().len() + V::as_bytes(&value.value()).as_ref().len()) as u64;
     }
-    let name = redb::TableHandle::name(&definition);
-    let name = ALL.iter().find(|one| **one == name).expect("it is one of them");
     Ok((name, rows, bytes))
 }
-
-macro_rules! names {
-    ($($name:ident $code:literal $definition:ident),*) => { [$(stringify!($name)),*] };
-}
-const ALL: [&str; 11] = each_table!(names);
 
 fn of_storage(op: &'static str, error: StorageError) -> Error {
     Error::new(ErrorKind::Unavailable, op, "the raw file beside the bench's").with_source(error)
