@@ -52,7 +52,7 @@ mod nightly {
         let (first, added) = (line::deliveries(1).remove(0), one());
         pushes.queue().push(&[first.clone(), added.clone()]).await.unwrap();
         until(&reads, &[line::QUEUE], &first).await;
-        let (operator, group, topic) = (Operator::of(&url), line::group(&namespace), format!("jobbers.{namespace}.Q.{OTHER}.0"));
+        let (operator, group, topic) = (Operator::of(&url), line::group(&namespace), line::topic_of(&namespace, OTHER));
         let members = operator.members(&group);
         assert!(members.len() == 1 && !operator.assigned(&group, &topic), "it reads what nobody asked for");
 
@@ -80,7 +80,7 @@ mod nightly {
         backend.queue().push(&[first.clone(), second.clone()]).await.unwrap();
         until(&backend, &[OTHER], &first).await;
         until(&backend, &[line::QUEUE, OTHER], &second).await;
-        let (operator, group, topic) = (Operator::of(&url), line::group(&namespace), format!("jobbers.{namespace}.Q.{OTHER}.0"));
+        let (operator, group, topic) = (Operator::of(&url), line::group(&namespace), line::topic_of(&namespace, OTHER));
         assert!(operator.assigned(&group, &topic));
         // It looks each 10 s whether somebody asks for its queues.
         let end = Instant::now() + 2 * SOON;

@@ -20,7 +20,11 @@ pub(crate) async fn open(url: &str) -> Result<Backend> {
 
 /// The topic of the queue in a namespace.
 pub(crate) fn topic(namespace: &jobbers_core::Namespace) -> String {
-    format!("jobbers.{namespace}.Q.{QUEUE}.0")
+    topic_of(namespace, QUEUE)
+}
+
+pub(crate) fn topic_of(namespace: &jobbers_core::Namespace, queue: &str) -> String {
+    format!("jobbers.{namespace}.Q.{queue}.0")
 }
 
 pub(crate) fn group(namespace: &jobbers_core::Namespace) -> String {
